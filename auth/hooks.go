@@ -1,0 +1,32 @@
+package auth
+
+import (
+	"net/netip"
+
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// The hooks of an account's life. They run in the table of its virtual host;
+// addresses are bare.
+var (
+	CheckRegister = hooks.NewFold[bool, xmpp.JID]("check_register_user", "Somebody wants an account of this name. False refuses it.")
+	Registered    = hooks.NewEvent[xmpp.JID]("register_user", "An account was made, or an anonymous user is here for the first time.")
+	PasswordSet   = hooks.NewEvent[xmpp.JID]("set_password", "An account has a new password.")
+	Removed       = hooks.NewEvent[xmpp.JID]("remove_user", "An account was removed, or an anonymous user has left.")
+
+	// Disabled is asked before any backend is: whoever keeps bans answers it.
+	Disabled = hooks.NewFold[*Failure, xmpp.JID]("account_disabled", "Somebody is about to log in. A failure refuses them, whatever the password.")
+	// Known is asked for accounts that no backend has.
+	Known = hooks.NewFold[bool, xmpp.JID]("user_exists", "No backend has this account. True says that it exists all the same.")
+	// Result is run when an attempt to log in has ended either way.
+	Result = hooks.NewFold[error, Attempt]("c2s_auth_result", "Somebody has logged in or failed to. An error ends the stream.")
+)
+
+// An Attempt is an attempt to log in that has ended.
+type Attempt struct {
+	Addr      netip.AddrPort
+	User      xmpp.JID // who they are or claimed to be; zero if they did not get so far
+	Mechanism string
+	Failure   *Failure // nil: they are logged in
+}

@@ -1,0 +1,101 @@
+package c2s
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"time"
+
+	"github.com/gabberd/gabberd/acl"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
+)
+
+// bind gives the client a resource and with it a session (RFC 6120 §7).
+func (c *Conn) bind(iq *xmpp.Stanza, el *xmpp.Element) error {
+	j, err := c.resource(el.Child(nsBind, "resource").Text())
+	if err != nil {
+		c.append(c.ctx, iq.Bounce(xmpp.AsError(err)))
+		return nil
+	}
+	who := acl.Subject{JID: j, IP: c.stream.Addr.Addr().Unmap()}
+	if !c.l.Access.Allows(c.host.Rules, who) {
+		sm.Forbidden.Run(c.ctx, c.host.Parts.Hooks, j)
+		c.append(c.ctx, iq.Bounce(xmpp.NotAllowed.WithText("You may not have a session here")))
+		return nil
+	}
+	if err := c.host.Auth.Enter(c.ctx, c.identity); err != nil {
+		c.append(c.ctx, iq.Bounce(xmpp.NotAllowed.WithText("This anonymous user is here already")))
+		return nil
+	}
+	s := c.newSession(j)
+	c.session.Store(s)
+	sm.SessionOpened.Run(c.ctx, c.host.Parts.Hooks, s)
+	if err := c.host.Sessions.Open(c.ctx, s); err != nil {
+		c.session.Store(nil)
+		c.host.Auth.Leave(c.ctx, c.identity)
+		c.l.log.Error("session could not be opened", "jid", j.String(), "error", err)
+		c.append(c.ctx, iq.Bounce(xmpp.InternalServerError))
+		return nil
+	}
+	if rate := c.l.Shaper.Rate(c.host.Rules, who); rate.Limited() {
+		c.shaper = acl.NewShaper(rate)
+	}
+	c.state = bound
+	c.l.log.Info("session opened", "jid", j.String(), "address", c.stream.Addr.String(), "transport", s.Transport, "auth", c.identity.Mechanism)
+	answer := xmpp.Build(nsBind, "bind").Open("", "jid").Text(j.String()).Done()
+	c.append(c.ctx, xmpp.NewIQ("result", xmpp.JID{}, xmpp.JID{}, iq.ID, answer))
+	return c.stay()
+}
+
+// stay lifts the deadline for logging in. Somebody may have interrupted in
+// between, which must not be lost.
+func (c *Conn) stay() error {
+	c.sock.SetReadDeadline(time.Time{})
+	if r := c.reason.Load(); r != nil {
+		return r
+	}
+	return c.sock.broken()
+}
+
+func (c *Conn) newSession(j xmpp.JID) *sm.Session {
+	s := sm.NewSession(j, c)
+	s.Addr, s.Lang, s.Anonymous = c.stream.Addr, c.stream.Lang, c.identity.Anonymous
+	s.Auth, s.Transport = c.identity.Method, "c2s"
+	if c.tls != nil {
+		s.Transport = "c2s_tls"
+	}
+	return s
+}
+
+// resource is the address that the client gets, by the wish it has and the
+// rule for conflicts.
+func (c *Conn) resource(wish string) (xmpp.JID, error) {
+	if wish == "" {
+		return c.identity.User.WithResource(randomResource())
+	}
+	j, err := c.identity.User.WithResource(wish)
+	if err != nil {
+		return xmpp.JID{}, xmpp.BadRequest.WithText("This resource is malformed")
+	}
+	if !c.host.Sessions.Taken(j) {
+		return j, nil
+	}
+	switch c.host.Sessions.Conflict() {
+	case sm.SetResource:
+		return c.identity.User.WithResource(randomResource())
+	case sm.CloseNew:
+		return xmpp.JID{}, xmpp.Conflict.WithText("This resource is in use")
+	}
+	return j, nil
+}
+
+// randomResource is hard to guess (RFC 6120 §7.6.1 and §13.10.2).
+func randomResource() string {
+	var b [12]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// errNotBound is what a client is told that sends before it has a session.
+var errNotBound = stream.NotAuthorized.With("Bind a resource first")

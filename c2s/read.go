@@ -1,0 +1,195 @@
+package c2s
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/gabberd/gabberd/xmpp/stream"
+)
+
+// errEnd says that the client has ended its stream.
+var errEnd = errors.New("closed by client")
+
+// errHandshake says that the client goes on encrypted.
+var errHandshake = errors.New("starttls")
+
+// read is the connection's goroutine: it waits for bytes, works through what
+// they hold, and cleans up at the end.
+func (c *Conn) read() {
+	err := c.loop()
+	if errors.Is(err, errHandshake) {
+		c.in = c.in[:0]
+		c.release()
+		if err = c.handshake(c.stream.Local.Domain()); err == nil {
+			go c.read()
+			return
+		}
+	}
+	if errors.Is(err, errEnd) {
+		err = nil
+	}
+	c.end(err)
+}
+
+func (c *Conn) loop() error {
+	for {
+		n, err := c.fill()
+		if err != nil {
+			return c.why(err)
+		}
+		c.burst.Begin()
+		err = c.work()
+		c.burst.End()
+		if err != nil {
+			return err
+		}
+		if err := c.pace(n); err != nil {
+			return err
+		}
+	}
+}
+
+// why tells apart the reasons for which reading ends.
+func (c *Conn) why(err error) error {
+	if r := c.reason.Load(); r != nil {
+		return r
+	}
+	if broken := c.sock.broken(); broken != nil {
+		return broken
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return stream.ConnectionTimeout.With("You took too long to log in")
+	}
+	return err
+}
+
+// fill waits for bytes and appends them to c.in. While it waits it holds no
+// buffer, unless a part of an element is in it.
+func (c *Conn) fill() (int, error) {
+	for c.tls != nil {
+		c.room()
+		n, err := c.tls.Read(c.in[len(c.in):cap(c.in)])
+		if n > 0 {
+			c.in = c.in[:len(c.in)+n]
+			return n, nil
+		}
+		if err != nil && !errors.Is(err, errWouldBlock) {
+			return 0, err
+		}
+		c.release()
+		if err := c.sock.wait(); err != nil {
+			return 0, err
+		}
+	}
+	if err := c.sock.wait(); err != nil {
+		return 0, err
+	}
+	b := c.sock.ahead
+	c.sock.ahead = nil
+	n := b.to - b.from
+	if len(c.in) == 0 {
+		c.release()
+		c.in, c.inBuf = b.data[b.from:b.to], b
+		return n, nil
+	}
+	c.in = append(c.in, b.bytes()...)
+	c.outgrown()
+	putBuffer(b)
+	return n, nil
+}
+
+// room makes sure that there is space behind c.in.
+func (c *Conn) room() {
+	switch {
+	case c.in == nil:
+		c.inBuf = getBuffer()
+		c.in = c.inBuf.data[:0]
+	case cap(c.in)-len(c.in) < 512:
+		c.in = append(make([]byte, 0, 2*cap(c.in)+bufferSize), c.in...)
+		c.outgrown()
+	}
+}
+
+// outgrown gives the buffer back whose memory c.in does not use any more.
+func (c *Conn) outgrown() {
+	if c.inBuf != nil && (len(c.in) == 0 || cap(c.in) > bufferSize || !sameArray(c.in, c.inBuf)) {
+		putBuffer(c.inBuf)
+		c.inBuf = nil
+	}
+}
+
+func sameArray(b []byte, buf *buffer) bool {
+	return cap(b) > 0 && &b[:cap(b)][cap(b)-1] == &buf.data[bufferSize-1]
+}
+
+// release gives back the buffer when nothing is in it.
+func (c *Conn) release() {
+	if len(c.in) > 0 {
+		return
+	}
+	if c.inBuf != nil {
+		putBuffer(c.inBuf)
+		c.inBuf = nil
+	}
+	c.in = nil
+}
+
+// work deals with every whole element in c.in and keeps the rest.
+func (c *Conn) work() error {
+	b := c.in
+	for len(b) > 0 {
+		fr, n, err := c.framer.Next(b)
+		if err != nil {
+			return err
+		}
+		if fr.Kind == stream.Need {
+			break
+		}
+		b = b[n:]
+		if err := c.frame(fr); err != nil {
+			if errors.Is(err, errHandshake) && len(b) > 0 {
+				// What came in the clear must not count as encrypted.
+				return stream.PolicyViolation.With("Nothing may be sent between starttls and the handshake")
+			}
+			return err
+		}
+		if c.reason.Load() != nil {
+			return c.reason.Load()
+		}
+	}
+	c.in = c.in[:copy(c.in[:cap(c.in)], b)]
+	c.release()
+	return nil
+}
+
+func (c *Conn) frame(fr stream.Frame) error {
+	switch fr.Kind {
+	case stream.Header:
+		return c.open(fr)
+	case stream.End:
+		return errEnd
+	case stream.Element:
+		return c.element(fr)
+	}
+	return nil
+}
+
+// pace waits as long as the client's shaper wants after n bytes.
+func (c *Conn) pace(n int) error {
+	if c.shaper == nil {
+		return nil
+	}
+	d := c.shaper.Take(n)
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-c.closing:
+		return c.reason.Load()
+	}
+}

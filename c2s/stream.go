@@ -1,0 +1,153 @@
+package c2s
+
+import (
+	"crypto/rand"
+	"strings"
+
+	"github.com/gabberd/gabberd/auth"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
+)
+
+// Namespaces of the stream itself (RFC 6120 §4.8, §5, §6, §7).
+const (
+	nsStream  = "http://etherx.jabber.org/streams"
+	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"
+	nsSASL    = "urn:ietf:params:xml:ns:xmpp-sasl"
+	nsBind    = "urn:ietf:params:xml:ns:xmpp-bind"
+	nsSession = "urn:ietf:params:xml:ns:xmpp-session"
+	nsCB      = "urn:xmpp:sasl-cb:0"
+)
+
+// open answers the client's stream header (RFC 6120 §4.2).
+func (c *Conn) open(fr stream.Frame) error {
+	if c.state != greeting && c.state != returning {
+		return stream.BadFormat.With("The stream is open already")
+	}
+	if string(fr.Name) != "stream" || string(fr.NS) != nsStream {
+		return stream.InvalidNamespace.With("A stream begins with <stream:stream> in " + nsStream)
+	}
+	if string(c.framer.Namespace("")) != xmpp.NSClient {
+		return stream.InvalidNamespace.With("The content of a client's stream is in " + xmpp.NSClient)
+	}
+	if lang := string(fr.Attr("xml:lang")); len(lang) <= 35 && !strings.ContainsAny(lang, "&<'\"") {
+		c.stream.Lang = strings.Clone(lang)
+	}
+	if err := c.address(fr); err != nil {
+		return err
+	}
+	if v := string(fr.Attr("version")); !strings.HasPrefix(v, "1.") {
+		return stream.UnsupportedVersion.With("This server speaks version 1.0")
+	}
+	c.sent = false
+	if e := sm.StreamStarted.Run(c.ctx, c.host.Parts.Hooks, nil, &c.stream); e != nil {
+		return e
+	}
+	c.out.mu.Lock()
+	if c.out.buf == nil {
+		c.out.buf = getOut()
+	}
+	*c.out.buf = c.appendHeader(*c.out.buf)
+	c.out.mu.Unlock()
+	c.write(c.features())
+	c.state++
+	return nil
+}
+
+// address finds the virtual host that the client wants.
+func (c *Conn) address(fr stream.Frame) error {
+	to := string(fr.Attr("to"))
+	if to == "" {
+		return stream.ImproperAddressing.With("The stream header must say to whom it is")
+	}
+	j, err := xmpp.Parse(to)
+	if err != nil || j.Local() != "" || !j.IsBare() {
+		return stream.ImproperAddressing.With("The to of a stream is a domain")
+	}
+	h := c.l.server.Host(j.Domain())
+	if h == nil {
+		return stream.HostUnknown.With("This server does not serve " + j.Domain())
+	}
+	if c.state == returning && h != c.host {
+		return stream.HostUnknown.With("You have logged in at " + c.host.Domain)
+	}
+	c.host = h
+	c.stream.Sessions, c.stream.Local = h.Sessions, h.JID
+	return nil
+}
+
+// appendHeader writes our stream header.
+func (c *Conn) appendHeader(b []byte) []byte {
+	c.sent = true
+	b = append(b, "<?xml version='1.0'?><stream:stream id='"...)
+	b = append(b, rand.Text()...)
+	b = append(b, "' version='1.0' xml:lang='en' xmlns:stream='"+nsStream+"' xmlns='"+xmpp.NSClient+"'"...)
+	if c.host != nil {
+		b = append(append(append(b, " from='"...), c.host.Domain...), '\'')
+	}
+	return append(b, '>')
+}
+
+// features is what the client may do next, in ejabberd's order.
+func (c *Conn) features() []byte {
+	b := []byte("<stream:features>")
+	if c.state == greeting {
+		b = c.earlyFeatures(b)
+	} else {
+		b = append(b, "<bind xmlns='"+nsBind+"'/><session xmlns='"+nsSession+"'><optional/></session>"...)
+		for _, el := range sm.PostAuth.Run(c.ctx, c.host.Parts.Hooks, nil, &c.stream) {
+			b = el.AppendXML(b, xmpp.NSClient)
+		}
+	}
+	return append(b, "</stream:features>"...)
+}
+
+func (c *Conn) earlyFeatures(b []byte) []byte {
+	if c.mustEncrypt() {
+		return append(b, "<starttls xmlns='"+nsTLS+"'><required/></starttls>"...)
+	}
+	b = append(b, "<mechanisms xmlns='"+nsSASL+"'>"...)
+	for _, m := range c.host.Auth.Mechanisms(c.forAuth()) {
+		b = append(append(append(b, "<mechanism>"...), m...), "</mechanism>"...)
+	}
+	b = append(b, "</mechanisms>"...)
+	if types := c.bindings(); len(types) > 0 {
+		b = append(b, "<sasl-channel-binding xmlns='"+nsCB+"'>"...)
+		for _, t := range types {
+			b = append(append(append(b, "<channel-binding type='"...), t...), "'/>"...)
+		}
+		b = append(b, "</sasl-channel-binding>"...)
+	}
+	if c.mayEncrypt() {
+		b = append(b, "<starttls xmlns='"+nsTLS+"'/>"...)
+	}
+	for _, el := range sm.PreAuth.Run(c.ctx, c.host.Parts.Hooks, nil, &c.stream) {
+		b = el.AppendXML(b, xmpp.NSClient)
+	}
+	return b
+}
+
+func (c *Conn) mayEncrypt() bool { return c.tls == nil && c.l.StartTLS }
+
+func (c *Conn) mustEncrypt() bool { return c.tls == nil && c.l.StartTLSRequired }
+
+// forAuth is what a login may know of the stream.
+func (c *Conn) forAuth() auth.Stream {
+	return auth.Stream{TLS: c.stream.TLS, Addr: c.stream.Addr, Lang: c.stream.Lang, ServerCertificate: c.cert}
+}
+
+// bindings are the kinds of channel binding that this stream has (XEP-0440).
+func (c *Conn) bindings() []string {
+	if c.stream.TLS == nil {
+		return nil
+	}
+	var out []string
+	if c.stream.TLS.Version >= 0x0304 {
+		out = append(out, "tls-exporter")
+	}
+	if c.cert != nil {
+		out = append(out, "tls-server-end-point")
+	}
+	return out
+}

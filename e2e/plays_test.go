@@ -1,0 +1,170 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gabberd/gabberd/e2e/play"
+)
+
+// A theatre gives plays: it says where a play's server listens, and how the play
+// reads there.
+type theatre func(t *testing.T, p *play.Play) (at play.Server, here *play.Play)
+
+// TestPlays gives every play of e2e/plays: on our server, or on the one that
+// GABBERD_PLAYS_SERVER names (ejabberd, prosody, or HOST:PORT of one that lets
+// people register), and only those that GABBERD_PLAY matches.
+func TestPlays(t *testing.T) {
+	plays, err := play.Load("plays/*.scs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if only := os.Getenv("GABBERD_PLAY"); only != "" {
+		plays = matching(t, plays, only)
+	}
+	server := os.Getenv("GABBERD_PLAYS_SERVER")
+	open, failing := theatreOf(t, server, plays), knownFailures(t, server)
+	for _, p := range plays {
+		t.Run(p.Name, func(t *testing.T) {
+			at, here := open(t, p)
+			ctx := t.Context()
+			reason, known := failing[p.Name]
+			if known {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 3*time.Second)
+				defer cancel()
+			}
+			err := here.Perform(ctx, at)
+			switch {
+			case known && err == nil:
+				t.Errorf("%s passes, although plays/README.md says that it fails (%s)", p.Name, reason)
+			case known:
+				t.Logf("fails as plays/README.md says (%s): %v", reason, err)
+			case err != nil:
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func matching(t *testing.T, plays []*play.Play, only string) []*play.Play {
+	t.Helper()
+	rx, err := regexp.Compile(only)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []*play.Play
+	for _, p := range plays {
+		if rx.MatchString(p.Name) {
+			out = append(out, p)
+		}
+	}
+	if len(out) == 0 {
+		t.Fatalf("no play matches %s", only)
+	}
+	return out
+}
+
+func theatreOf(t *testing.T, server string, plays []*play.Play) theatre {
+	t.Helper()
+	switch server {
+	case "":
+		return ours
+	case "ejabberd":
+		return ejabberds(t, plays)
+	case "prosody":
+		return prosodysTheatre(t, plays)
+	}
+	at := play.Server{Addr: server}
+	return func(t *testing.T, p *play.Play) (play.Server, *play.Play) {
+		for jid, password := range p.Accounts() {
+			if err := play.Renew(t.Context(), at, jid, password); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return at, p
+	}
+}
+
+// knownFailures are the rows of plays/README.md about a server: play, reason.
+func knownFailures(t *testing.T, server string) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("plays/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, line := range strings.Split(string(text), "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) == 5 && server != "" && strings.TrimSpace(cells[2]) == server {
+			out[strings.Trim(cells[1], " `")] = strings.TrimSpace(cells[3])
+		}
+	}
+	return out
+}
+
+// stages gives each play a virtual host of its own.
+func stages(plays []*play.Play) map[string]*play.Play {
+	out := map[string]*play.Play{}
+	for _, p := range plays {
+		out[p.Name] = p.On(stageName(p.Name))
+	}
+	return out
+}
+
+// stageName is the domain on which a play is given where all share a server.
+func stageName(play string) string { return strings.ReplaceAll(play, "_", "-") + ".localhost" }
+
+func ejabberds(t *testing.T, plays []*play.Play) theatre {
+	t.Helper()
+	shared, hosts := stages(plays), map[string]options{}
+	for name, p := range shared {
+		hosts[stageName(name)] = base(0).with(parseOptions(t, p.Config)).hostOnly()
+	}
+	// Listeners belong to no host.
+	alone := func(p *play.Play) bool { return strings.Contains(p.Config, "listen:") }
+	all := startEjabberd(t, options{}, hosts)
+	return func(t *testing.T, p *play.Play) (play.Server, *play.Play) {
+		t.Helper()
+		here, addr := shared[p.Name], all.addr
+		if alone(p) {
+			o := parseOptions(t, p.Config)
+			listen := options{"listen": o["listen"]}
+			delete(o, "listen")
+			here = p
+			addr = startEjabberd(t, listen, map[string]options{"localhost": base(0).hostOnly().with(o)}).addr
+		}
+		for jid, password := range here.Accounts() {
+			ejabberdAccount(t, jid, password)
+		}
+		// ejabberd 26.07 refuses right tls-exporter data in about every second run.
+		return play.Server{Addr: addr, NoChannelBinding: true}, here
+	}
+}
+
+func prosodysTheatre(t *testing.T, plays []*play.Play) theatre {
+	t.Helper()
+	shared, hosts, accounts := stages(plays), map[string]options{}, map[string]map[string]string{}
+	for name, p := range shared {
+		host := stageName(name)
+		hosts[host], accounts[host] = parseOptions(t, p.Config), p.Accounts()
+	}
+	all := startProsody(t, hosts, accounts)
+	return func(_ *testing.T, p *play.Play) (play.Server, *play.Play) {
+		return play.Server{Addr: all.addr}, shared[p.Name]
+	}
+}
+
+// ours is a server of ours for each play.
+func ours(t *testing.T, p *play.Play) (play.Server, *play.Play) {
+	t.Helper()
+	s := startServer(t, p.Config)
+	for jid, password := range p.Accounts() {
+		s.register(jid, password)
+	}
+	return play.Server{Addr: s.addr}, p
+}

@@ -1,0 +1,16 @@
+package local
+
+import (
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// ToResource sees what is for the server but is no request to its bare domain:
+// messages to it, and anything to one of its resources. Nil: it was dealt with.
+var ToResource = hooks.NewFold[*xmpp.Stanza, *Host]("local_send_to_resource_hook", "A stanza has come for the server itself or a resource of it. Nil: it was dealt with.")
+
+// The hooks of a virtual host's life run in the server's table.
+var (
+	Up   = hooks.NewEvent[*Host]("host_up", "A virtual host has come up.")
+	Down = hooks.NewEvent[*Host]("host_down", "A virtual host is about to go.")
+)

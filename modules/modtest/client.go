@@ -1,0 +1,151 @@
+package modtest
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
+)
+
+// A Client is a client with a session. It implements sm.Conn.
+type Client struct {
+	JID     xmpp.JID
+	Session *sm.Session
+
+	s    *Server
+	done chan struct{}
+
+	mu     sync.Mutex
+	inbox  []*xmpp.Stanza
+	closed string
+	over   bool
+}
+
+// Login opens a session with that full address. The account is made if there is
+// none.
+func (s *Server) Login(full string) *Client {
+	s.t.Helper()
+	ctx := context.Background()
+	j := xmpp.MustParse(full)
+	ok, err := s.Auth.Exists(ctx, j.Bare())
+	if err != nil {
+		s.t.Fatalf("log in as %s: %v", full, err)
+	}
+	if !ok {
+		s.Register(j.Bare().String(), "secret")
+	}
+	c := &Client{JID: j, s: s, done: make(chan struct{})}
+	c.Session = sm.NewSession(j, c)
+	c.Session.Addr, c.Session.Transport, c.Session.Auth = netip.MustParseAddrPort("127.0.0.1:40000"), "c2s_tls", "sql"
+	sm.SessionOpened.Run(ctx, s.Parts.Hooks, c.Session)
+	if err := s.Sessions.Open(ctx, c.Session); err != nil {
+		s.t.Fatalf("log in as %s: %v", full, err)
+	}
+	return c
+}
+
+// Available logs in like Login and sends initial presence. What the client gets
+// for that is thrown away.
+func (s *Server) Available(full string) *Client {
+	s.t.Helper()
+	c := s.Login(full)
+	c.Say(`<presence/>`)
+	c.Inbox()
+	return c
+}
+
+// Say sends a stanza as the client does: its sender is the client, whatever it
+// says. It returns when the server has dealt with it.
+func (c *Client) Say(xml string) {
+	c.s.t.Helper()
+	el, err := xmpp.ParseElement([]byte(xml), xmpp.NSClient)
+	if err != nil {
+		c.s.t.Fatalf("%s: %v", xml, err)
+	}
+	st, err := xmpp.ParseXML(el.AppendXML(nil, ""))
+	if err != nil {
+		c.s.t.Fatalf("%s: %v", xml, err)
+	}
+	to := st.To
+	if to.IsZero() && st.Kind != xmpp.Presence {
+		to = c.JID.Bare()
+	}
+	c.s.Sessions.Submit(context.Background(), c.Session, st.Readdressed(c.JID, to))
+}
+
+// Ask is Say for a request: it returns the answer, which must have come at
+// once, and keeps everything else for Inbox.
+func (c *Client) Ask(xml string) *xmpp.Stanza {
+	c.s.t.Helper()
+	el, err := xmpp.ParseElement([]byte(xml), xmpp.NSClient)
+	if err != nil {
+		c.s.t.Fatalf("%s: %v", xml, err)
+	}
+	c.Say(xml)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, st := range c.inbox {
+		if st.Kind == xmpp.IQ && st.ID == el.Attr("id") && !st.IsRequest() {
+			c.inbox = append(c.inbox[:i:i], c.inbox[i+1:]...)
+			return st
+		}
+	}
+	c.s.t.Fatalf("%s: no answer among %v", xml, c.inbox)
+	return nil
+}
+
+// Inbox returns what the client has been sent since the last time.
+func (c *Client) Inbox() []*xmpp.Stanza {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.inbox
+	c.inbox = nil
+	return in
+}
+
+// Logout ends the session, as a broken connection does.
+func (c *Client) Logout() { c.end("") }
+
+// Closed is the condition of the stream error with which the server has ended
+// the stream, empty while it has not.
+func (c *Client) Closed() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// Send is how the server gives the client a stanza.
+func (c *Client) Send(ctx context.Context, st *xmpp.Stanza) {
+	t := c.s.Parts.Hooks
+	if st = sm.UserReceive.Run(ctx, t, st, c.Session); st == nil {
+		return
+	}
+	if st = sm.FilterSend.Run(ctx, t, st, c.Session); st == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inbox = append(c.inbox, st)
+}
+
+// Close is how the server ends the stream. The session is closed before it
+// returns.
+func (c *Client) Close(reason *stream.Error) { c.end(reason.Condition) }
+
+// Done is closed when the session is over.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+func (c *Client) end(reason string) {
+	c.mu.Lock()
+	if c.over {
+		c.mu.Unlock()
+		return
+	}
+	c.over, c.closed = true, reason
+	c.mu.Unlock()
+	c.s.Sessions.CloseSession(context.Background(), c.Session, "")
+	close(c.done)
+}

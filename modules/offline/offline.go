@@ -1,0 +1,211 @@
+// Package offline keeps messages for users who are not there, and hands them
+// over when they come (XEP-0160). Clients that would rather choose can look at
+// what waits for them message by message (XEP-0013).
+package offline
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gabberd/gabberd/acl"
+	"github.com/gabberd/gabberd/auth"
+	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/local"
+	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/modules/disco"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// Module is mod_offline.
+var Module = modules.Define("mod_offline", modules.Spec[options]{
+	Doc:      "Keeps messages for users who are not there until they come back.",
+	XEPs:     []string{"0013", "0022", "0023", "0160", "0203", "0334"},
+	Start:    start,
+	Commands: (*offline)(nil).commands(),
+})
+
+type options struct {
+	modules.Backend
+	Max              acl.Limit
+	StoreEmptyBody   string
+	StoreGroupchat   bool
+	BounceGroupchat  bool
+	UseMAMForStorage bool
+}
+
+// Fields declares the options.
+func (o *options) Fields(f *config.Fields) {
+	acl.LimitField(f, &o.Max, "access_max_user_messages", "max_user_offline_messages", "How many messages may wait for a user: a shaper rule that gives a number. Without such a rule there is no limit.")
+	f.Enum(&o.StoreEmptyBody, "store_empty_body", "unless_chat_state", "Whether messages without a text are kept: always, never, or unless all they say is that somebody is typing.", "unless_chat_state", "true", "false")
+	f.Bool(&o.UseMAMForStorage, "use_mam_for_storage", false, "Keep the messages in the archive alone.").Fatal()
+	f.Bool(&o.BounceGroupchat, "bounce_groupchat", false, "Tell a room that its message could not be kept.")
+	f.Bool(&o.StoreGroupchat, "store_groupchat", false, "Also keep messages of type groupchat.")
+	o.Backend.Fields(f)
+}
+
+// offline is the module on one virtual host.
+type offline struct {
+	options
+	host   *modules.Host
+	store  store
+	counts *counts
+	locks  locks
+	later  *later
+	state  *sm.Slot[state]
+	purge  purge
+}
+
+// state is what the module knows of a session.
+type state struct {
+	chooses bool // the client looks for itself (XEP-0013): nothing is pushed
+	served  bool // the client was given what waited when it came
+	feeding bool // it is being sent more than fits at once
+}
+
+// locks keep two sessions of a user from being given the same message.
+type locks struct {
+	seed maphash.Seed
+	mu   [64]sync.Mutex
+}
+
+func (l *locks) of(user xmpp.JID) *sync.Mutex {
+	return &l.mu[maphash.String(l.seed, user.String())%uint64(len(l.mu))]
+}
+
+func start(h *modules.Host, o options) error {
+	db, err := h.Database(o.Backend, "mod_offline_sql", schema...)
+	if err != nil {
+		return err
+	}
+	m := &offline{
+		options: o, host: h, store: store{db}, counts: newCounts(h.CacheOf(o.Backend)),
+		locks: locks{seed: maphash.MakeSeed()}, later: newLater(), state: sm.NewSlot[state]("offline messages"),
+	}
+	h.OnStop(m.later.wait) // after the module's context has ended: see modules.Host.Stop
+	sm.Offline.Add(h, hooks.Normal, m.homeless)
+	sm.BounceUser.Add(h, hooks.Normal, m.bounced)
+	sm.SelfPresent.Add(h, hooks.Last, m.before)
+	sm.Present.Add(h, hooks.Normal, m.came)
+	sm.Unpresent.Add(h, hooks.Normal, m.left)
+	auth.Removed.Add(h, hooks.Normal, m.removeUser)
+	m.offerChoice()
+	h.Command(m.commands()...)
+	return nil
+}
+
+// homeless keeps a message that has found nobody at home.
+func (m *offline) homeless(ctx context.Context, fate sm.Fate, st *xmpp.Stanza) (sm.Fate, hooks.Flow) {
+	if !m.wants(st) {
+		return fate, hooks.Next
+	}
+	if e := m.keep(ctx, st); e != nil {
+		m.refuse(ctx, st, e)
+		return sm.Pass, hooks.Stop
+	}
+	return sm.Stored, hooks.Next
+}
+
+// bounced keeps messages of rooms, if the operator wants that: they do not pass
+// by Offline.
+func (m *offline) bounced(ctx context.Context, fate sm.Fate, st *xmpp.Stanza) (sm.Fate, hooks.Flow) {
+	if fate != sm.Bounce || st.Kind != xmpp.Message || st.Type != "groupchat" || !st.To.IsBare() || !m.wants(st) {
+		return fate, hooks.Next
+	}
+	ok, err := m.host.Auth.Exists(ctx, st.To)
+	if err != nil || !ok || !m.host.Sessions.Allowed(ctx, st.To, st, sm.In) {
+		return fate, hooks.Next
+	}
+	return m.homeless(ctx, fate, st)
+}
+
+// keep queues the message for the database and does not wait for it. The error
+// is for the sender.
+func (m *offline) keep(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
+	user := st.To.Bare()
+	limit, infinite := m.Max.Number(m.host.Rules, local.Subject(user))
+	if !infinite && limit > 0 {
+		ok, err := m.counts.reserve(ctx, user, limit, m.store.count)
+		if err != nil {
+			m.host.Log.Error("waiting messages cannot be counted", "user", user.String(), "error", err)
+			return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
+		}
+		if !ok {
+			return xmpp.ServiceUnavailable.WithText("Your contact offline message queue is full. The message has been discarded.")
+		}
+	}
+	ticket, err := m.store.add(user, stamped(st, m.host.JID, time.Now()))
+	if err != nil {
+		m.counts.settled(user, err)
+		if !errors.Is(err, storage.ErrFull) {
+			m.host.Log.Error("a message cannot be queued", "user", user.String(), "error", err)
+		}
+		return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
+	}
+	// Then is called where nothing may block.
+	ticket.Then(func(err error) { m.settled(st, err) })
+	return nil
+}
+
+// settled is called when it is known whether the message is on the disk.
+func (m *offline) settled(st *xmpp.Stanza, err error) {
+	user := st.To.Bare()
+	m.counts.settled(user, err)
+	if err != nil {
+		m.later.do(func() {
+			m.host.Log.Error("a message was not stored", "user", user.String(), "error", err)
+			m.refuse(context.WithoutCancel(m.host.Context()), st, xmpp.ResourceConstraint.WithText("The server could not store the message"))
+		})
+		return
+	}
+	// The user may have come, and been given what there was, in the meantime.
+	if s := m.present(user); s != nil {
+		m.later.do(func() { m.serve(m.host.Context(), s) })
+	}
+}
+
+// refuse tells the sender that his message is lost, and rooms only if the
+// operator wants that.
+func (m *offline) refuse(ctx context.Context, st *xmpp.Stanza, e *xmpp.Error) {
+	if st.Type != "groupchat" || m.BounceGroupchat {
+		m.host.Router.Bounce(ctx, st, e)
+	}
+}
+
+// removeUser forgets what waits for a user who is no more.
+func (m *offline) removeUser(ctx context.Context, user xmpp.JID) {
+	_, err := m.store.clear(ctx, user)
+	m.counts.changed(user)
+	if err != nil {
+		m.host.Log.Error("messages for a removed user are still there", "user", user.String(), "error", err)
+	}
+}
+
+// offerChoice adds what XEP-0013 needs.
+func (m *offline) offerChoice() {
+	h := m.host
+	h.Feature(nsOffline)
+	h.Feature("msgoffline")
+	h.UserFeature(nsOffline)
+	h.UserFeature("msgoffline")
+	h.UserIQ(nsOffline, m.answer)
+	disco.SMIdentity.Add(h, hooks.Normal, m.identity)
+	disco.SMFeatures.Add(h, hooks.Normal, m.features)
+	disco.SMItems.Add(h, hooks.Normal, m.headers)
+	disco.Forms.Add(h, hooks.Normal, m.number)
+}
+
+// priority is the priority in a presence, which sm has checked.
+func priority(st *xmpp.Stanza) int {
+	p, err := strconv.Atoi(st.Child(xmpp.NSClient, "priority").Text())
+	if err != nil {
+		return 0
+	}
+	return p
+}

@@ -1,0 +1,22 @@
+package roster
+
+import (
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// Contents is what is in a roster.
+type Contents struct {
+	Items []Item // a handler may append to it and replace what is in it
+	Err   error  // why it cannot be told; Items is not to be relied on then
+}
+
+// The hooks of a roster. Those about who gets whose presence are in package sm.
+var (
+	// Get is answered by the roster's own store at priority 50.
+	Get = hooks.NewFold[Contents, xmpp.JID]("roster_get", "The roster of a user (bare address), as his clients shall see it.")
+	// ProcessItem may change name, groups and state.
+	ProcessItem = hooks.NewFold[Item, xmpp.JID]("roster_process_item", "A user (bare address) has set a contact in his roster; it is about to be stored.")
+	// RemoteAccess is about an IQ from somebody else to the user's bare address.
+	RemoteAccess = hooks.NewFold[bool, *xmpp.Stanza]("roster_remote_access", "Somebody asks for or changes another's roster. True lets him.")
+)

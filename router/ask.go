@@ -1,0 +1,90 @@
+package router
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// maxPending bounds the questions that wait for an answer at the same time.
+const maxPending = 50_000
+
+// idPrefix marks the ids of our own questions.
+const idPrefix = "gd-"
+
+// ErrBusy says that too many questions are waiting already.
+var ErrBusy = errors.New("too many requests are waiting for an answer")
+
+// pending is the questions of this server that wait for an answer.
+type pending struct {
+	mu      sync.Mutex
+	waiting map[string]*question
+}
+
+type question struct {
+	to     xmpp.JID
+	answer chan *xmpp.Stanza
+}
+
+// Ask sends the IQ and waits for its answer, until ctx ends. The id of iq is
+// replaced. A stanza of type error comes back as an *xmpp.Error. It must not be
+// called on the goroutine that reads the answer: a handler of the stream that is
+// asked.
+func (r *Router) Ask(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Stanza, error) {
+	iq = iq.WithID(idPrefix + rand.Text())
+	q := &question{iq.To, make(chan *xmpp.Stanza, 1)}
+	if !r.pending.add(iq.ID, q) {
+		return nil, ErrBusy
+	}
+	defer r.pending.remove(iq.ID)
+	r.Route(ctx, iq)
+	select {
+	case st := <-q.answer:
+		if st.Type == "error" {
+			if e := xmpp.ParseError(st); e != nil {
+				return nil, e
+			}
+			return nil, xmpp.UndefinedCondition
+		}
+		return st, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pending) add(id string, q *question) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) >= maxPending {
+		return false
+	}
+	p.waiting[id] = q
+	return true
+}
+
+func (p *pending) remove(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.waiting, id)
+}
+
+// answered hands st to whoever asked. The answer must come from who was asked,
+// or somebody could answer for others.
+func (p *pending) answered(st *xmpp.Stanza) bool {
+	if st.Kind != xmpp.IQ || st.IsRequest() || !strings.HasPrefix(st.ID, idPrefix) {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q, ok := p.waiting[st.ID]
+	if !ok || q.to != st.From && q.to != st.From.Bare() {
+		return false
+	}
+	delete(p.waiting, st.ID)
+	q.answer <- st
+	return true
+}

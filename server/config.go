@@ -1,0 +1,229 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gabberd/gabberd/acl"
+	"github.com/gabberd/gabberd/auth"
+	"github.com/gabberd/gabberd/c2s"
+	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/local"
+	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/storage"
+)
+
+// configuration is everything that ejabberd.yml says, read and checked.
+type configuration struct {
+	files     []string
+	warnings  []error
+	global    global
+	perms     acl.Permissions
+	hosts     []*hostConfig
+	listeners []*listenConfig
+}
+
+// global is the options that concern the server as a whole.
+type global struct {
+	LogLevel           slog.Level
+	NegotiationTimeout time.Duration
+	Certfiles          []string
+	CAFile             string
+	rules              acl.Options
+}
+
+// Fields declares the options.
+func (g *global) Fields(f *config.Fields) {
+	f.LogLevel(&g.LogLevel, "loglevel", slog.LevelInfo, "How much is logged.")
+	f.Duration(&g.NegotiationTimeout, "negotiation_timeout", 120*time.Second, "How long a client may take from connecting to having a session.").Must(config.AtLeast(time.Second))
+	f.Strings(&g.Certfiles, "certfiles", nil, "Files in PEM form with certificates and their keys; `*` stands for any name. They are read again when they change.").Example("- /etc/letsencrypt/live/example.org/*.pem")
+	f.File(&g.CAFile, "ca_file", "", "Certificates of authorities, in PEM form.").DefaultText("those of the system")
+}
+
+// hostConfig is what a virtual host is told.
+type hostConfig struct {
+	domain  string
+	options hostOptions
+	rules   acl.Options
+	sql     storage.SQL
+	auth    auth.Options
+	modules []modules.Prepared // in the order of their start
+}
+
+// hostOptions is the options of a virtual host that no part of its own has.
+type hostOptions struct {
+	Language        string
+	Conflict        string
+	ReplacedTimeout time.Duration
+	DefaultDB       string
+	DefaultRAMDB    string
+	SessionDB       string
+	Cache           local.Cache
+}
+
+// Fields declares the options.
+func (o *hostOptions) Fields(f *config.Fields) {
+	f.String(&o.Language, "language", "en", "The language of the server's own texts.")
+	f.Enum(&o.Conflict, "resource_conflict", "acceptnew", "What happens when a client binds a resource that is taken: the old session ends, the new one is refused, or it gets another resource.", "setresource", "closeold", "closenew", "acceptnew")
+	f.Duration(&o.ReplacedTimeout, "replaced_connection_timeout", time.Second, "How long a new session waits for the one it replaces.").OrInfinity()
+	f.Enum(&o.DefaultDB, "default_db", "mnesia", "Where modules keep their data that do not say otherwise; `mnesia` is the embedded database.", "mnesia", "sql")
+	ramDB(f, &o.DefaultRAMDB, "default_ram_db", "Where data lives that may be lost with the server; `mnesia` is memory.")
+	ramDB(f, &o.SessionDB, "sm_db_type", "Where sessions live; `mnesia` is memory.")
+	f.Bool(&o.Cache.Use, "use_cache", true, "Keep in memory what was read from a database.")
+	f.IntOrInfinity(&o.Cache.Size, "cache_size", 1000, "How many entries a cache holds.").Must(config.AtLeast(1))
+	f.Bool(&o.Cache.Missed, "cache_missed", true, "Also remember what was not found.")
+	f.Duration(&o.Cache.LifeTime, "cache_life_time", time.Hour, "How long an entry is kept.").OrInfinity()
+}
+
+// ramDB declares an option for which only memory is built. Anything else must
+// stop the start: sessions that others cannot see are misplaced.
+func ramDB(f *config.Fields, p *string, name, doc string) {
+	config.Value(f, p, name, "mnesia", "mnesia", doc, func(n *config.Node) (string, error) {
+		switch text, _ := n.Scalar(); text {
+		case "mnesia", "ram":
+			return "mnesia", nil
+		case "sql", "redis":
+			return "", n.Errorf("%s is not built yet, and without it other nodes would not see these sessions; use mnesia, which is memory", text)
+		default:
+			return "", n.Errorf("%q is not one of mnesia, sql, redis", text)
+		}
+	})
+}
+
+// readConfiguration reads the file and checks all of it. The error joins every
+// mistake.
+func readConfiguration(opt Options) (*configuration, error) {
+	file, err := filepath.Abs(opt.Config)
+	if err != nil {
+		return nil, err
+	}
+	home, _ := os.UserHomeDir() // only a keyword; empty where there is none
+	t, err := config.Load(opt.Config, config.LoadOptions{Keywords: map[string]string{
+		"HOME": home, "CONFIG_PATH": filepath.Dir(file), "DATABASE_PATH": opt.Data, "LOG_PATH": opt.Data,
+		"SEMVER": Version + ".0", "VERSION": Version,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	c := &configuration{files: t.Files()}
+	t.Decode(&c.global, &c.global.rules, &c.perms)
+	for _, domain := range t.Hosts() {
+		c.hosts = append(c.hosts, readHost(t, domain, opt.Modules))
+	}
+	c.readListeners(t)
+	c.undefined(t)
+	if err := t.Finish(); err != nil {
+		return nil, err
+	}
+	c.warnings = t.Warnings()
+	return c, nil
+}
+
+func readHost(t *config.Tree, domain string, known []modules.Module) *hostConfig {
+	h := &hostConfig{domain: domain}
+	t.DecodeHost(domain, &h.options, &h.rules, &h.sql, &h.auth)
+	var list []modules.Prepared
+	named := map[string]config.Named{}
+	for _, n := range t.Modules(domain) {
+		for _, m := range known {
+			if m.Name == n.Name {
+				named[m.Name] = n
+				list = append(list, m.Prepare(func(d config.Declarer) { t.DecodeModule(n, d) }))
+			}
+		}
+	}
+	ordered, errs := modules.Order(list)
+	for _, err := range errs {
+		if n := t.Modules(domain); len(n) > 0 {
+			t.Report([]error{n[0].Key.Errorf("%v", err)}, nil)
+		}
+	}
+	h.modules = ordered
+	return h
+}
+
+// listenConfig is an entry of listen.
+type listenConfig struct {
+	at     *config.Node
+	module string
+	place  listenPlace
+	c2s    c2s.Options
+}
+
+func (c *configuration) readListeners(t *config.Tree) {
+	for _, n := range t.Listeners() {
+		if n.Name != "ejabberd_c2s" {
+			continue
+		}
+		l := &listenConfig{at: n.Key, module: n.Name}
+		t.DecodeListener(n, &l.place, &l.c2s)
+		c.listeners = append(c.listeners, l)
+	}
+}
+
+// undefined warns of rules that name what does not exist.
+func (c *configuration) undefined(t *config.Tree) {
+	for _, h := range c.hosts {
+		report(t, h.rules.Undefined())
+	}
+	report(t, c.perms.Undefined(&c.global.rules))
+	for _, l := range c.listeners {
+		report(t, l.c2s.Access.Undefined(&c.global.rules))
+		report(t, l.c2s.Shaper.Undefined(&c.global.rules))
+	}
+}
+
+// report adds warnings that were joined into one error, each once.
+func report(t *config.Tree, err error) {
+	if err == nil {
+		return
+	}
+	for _, w := range split(err) {
+		// Without a place it is about a default, which nobody wrote.
+		var m *config.Mistake
+		if errors.As(w, &m) && m.File != "" {
+			t.Report(nil, []error{w})
+		}
+	}
+}
+
+func split(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		var out []error
+		for _, e := range j.Unwrap() {
+			out = append(out, split(e)...)
+		}
+		return out
+	}
+	return []error{err}
+}
+
+// warn logs what was accepted but should not stay as it is, each sentence once.
+func (c *configuration) warn(log *slog.Logger) {
+	seen := map[string]bool{}
+	for _, w := range c.warnings {
+		if !seen[w.Error()] {
+			seen[w.Error()] = true
+			log.Warn(w.Error())
+		}
+	}
+}
+
+// Check reads the configuration and returns every mistake, joined, and every
+// warning.
+func Check(opt Options) (warnings []error, err error) {
+	c, err := readConfiguration(opt)
+	if err != nil {
+		return nil, err
+	}
+	return c.warnings, nil
+}
+
+// Mistakes is the single mistakes in an error of Run or Check.
+func Mistakes(err error) []error { return split(err) }

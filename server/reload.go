@@ -1,0 +1,158 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/xmpp/stream"
+)
+
+// Reloaded runs in the server's table when a new configuration is in force.
+var Reloaded = hooks.NewEvent[struct{}]("config_reloaded", "A new configuration is in force.")
+
+// reload reads the configuration again and applies what can be applied while
+// the server runs. It returns a sentence for everything that cannot. An error
+// leaves everything as it was.
+func (s *Server) reload(ctx context.Context) (left []string, err error) {
+	fresh, err := readConfiguration(s.opt)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.certs.use(fresh); err != nil {
+		return nil, err
+	}
+	fresh.warn(s.log)
+	s.mu.Lock()
+	old := s.conf
+	s.conf = fresh
+	s.mu.Unlock()
+	s.rules.Replace(fresh.global.rules)
+	if s.opt.Level != nil {
+		s.opt.Level.Set(fresh.global.LogLevel)
+	}
+	left = s.reloadHosts(ctx, old, fresh)
+	if !sameListeners(old, fresh) {
+		left = append(left, "listen has changed; listeners are opened and closed by a restart only")
+	}
+	Reloaded.Run(ctx, s.hooks, struct{}{})
+	for _, l := range left {
+		s.log.Warn("not applied: " + l)
+	}
+	s.log.Info("configuration reloaded")
+	return left, nil
+}
+
+func (s *Server) reloadHosts(ctx context.Context, old, fresh *configuration) (left []string) {
+	for _, h := range old.hosts {
+		if fresh.host(h.domain) != nil {
+			continue
+		}
+		if v := s.host(h.domain); v != nil {
+			for _, sess := range v.Sessions.All() {
+				sess.Close(stream.HostGone)
+				<-sess.Done()
+			}
+			s.removeHost(h.domain)
+		}
+	}
+	for _, h := range fresh.hosts {
+		if v := s.host(h.domain); v != nil {
+			left = append(left, v.reload(ctx, old.host(h.domain), h)...)
+			continue
+		}
+		if _, err := s.storage.Attach(ctx, h.domain, h.sql); err != nil {
+			left = append(left, fmt.Sprintf("%s does not come up: %v", h.domain, err))
+		} else if err := s.addHost(h); err != nil {
+			left = append(left, fmt.Sprintf("%s does not come up: %v", h.domain, err))
+		}
+	}
+	return left
+}
+
+func (c *configuration) host(domain string) *hostConfig {
+	for _, h := range c.hosts {
+		if h.domain == domain {
+			return h
+		}
+	}
+	return nil
+}
+
+func (s *Server) host(domain string) *virtualHost {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.hosts[domain]
+}
+
+// reload applies a new configuration to a virtual host that runs.
+func (v *virtualHost) reload(ctx context.Context, old, fresh *hostConfig) (left []string) {
+	v.Rules.Replace(fresh.rules)
+	if err := v.Auth.Reload(ctx, fresh.auth); err != nil {
+		left = append(left, err.Error())
+	}
+	if storageChanged(old.sql, fresh.sql) {
+		left = append(left, "the sql options of "+v.Domain+" have changed; the database is opened anew by a restart only")
+	}
+	if old.options.DefaultDB != fresh.options.DefaultDB || old.options.Language != fresh.options.Language || old.options.Cache != fresh.options.Cache {
+		left = append(left, "default_db, language and the cache options of "+v.Domain+" take effect after a restart")
+	}
+	return append(left, v.reloadModules(fresh)...)
+}
+
+func storageChanged(a, b storage.SQL) bool { return !reflect.DeepEqual(a, b) }
+
+// reloadModules stops what is gone or has changed and starts what is new or has
+// changed, and everything that needs one of those.
+func (v *virtualHost) reloadModules(fresh *hostConfig) (left []string) {
+	keep := map[string]bool{}
+	running := map[string]*runningModule{}
+	for _, m := range v.running {
+		running[m.Name] = m
+	}
+	for _, p := range fresh.modules {
+		m := running[p.Name]
+		keep[p.Name] = m != nil && reflect.DeepEqual(m.Config, p.Config) && allKept(p, keep)
+	}
+	for i := len(v.running) - 1; i >= 0; i-- {
+		if !keep[v.running[i].Name] {
+			v.running[i].host.Stop()
+		}
+	}
+	v.running = nil
+	for _, p := range fresh.modules {
+		if keep[p.Name] {
+			v.running = append(v.running, running[p.Name])
+			continue
+		}
+		if err := v.start(p, fresh); err != nil {
+			left = append(left, err.Error())
+		}
+	}
+	return left
+}
+
+func allKept(p modules.Prepared, keep map[string]bool) bool {
+	for _, n := range p.Needs {
+		if !keep[n] {
+			return false
+		}
+	}
+	return true
+}
+
+func sameListeners(a, b *configuration) bool {
+	if len(a.listeners) != len(b.listeners) {
+		return false
+	}
+	for i := range a.listeners {
+		x, y := a.listeners[i], b.listeners[i]
+		if x.place != y.place || !reflect.DeepEqual(x.c2s, y.c2s) {
+			return false
+		}
+	}
+	return true
+}

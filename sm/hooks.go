@@ -1,0 +1,121 @@
+package sm
+
+import (
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
+)
+
+// The hooks of a stream before there is a session, in the order in which they
+// run.
+var (
+	StreamStarted  = hooks.NewFold[*stream.Error, *Stream]("c2s_stream_started", "A client has opened a stream. An error ends it.")
+	PreAuth        = hooks.NewFold[[]*xmpp.Element, *Stream]("c2s_pre_auth_features", "What a client is offered before it has logged in, besides encryption and mechanisms.")
+	Unauthed       = hooks.NewFold[bool, Unauthenticated]("c2s_unauthenticated_packet", "A client that has not logged in has sent a stanza. True: it was dealt with.")
+	PostAuth       = hooks.NewFold[[]*xmpp.Element, *Stream]("c2s_post_auth_features", "What a client is offered when it has logged in, besides bind.")
+	Forbidden      = hooks.NewEvent[xmpp.JID]("forbidden_session_hook", "A client was refused a session by the access rule of its listener.")
+	SessionOpened  = hooks.NewEvent[*Session]("c2s_session_opened", "A client has bound a resource and is about to be told so.")
+	StreamFinished = hooks.NewEvent[*Stream]("c2s_closed", "A client's stream is over.")
+)
+
+// The hooks of a session's life, in the order in which they run.
+var (
+	Opened      = hooks.NewEvent[*Session]("sm_register_connection_hook", "A client has bound a resource.")
+	UserSend    = hooks.NewFold[*xmpp.Stanza, *Session]("user_send_packet", "A client has sent a stanza. Nil drops it.")
+	SelfPresent = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_self_presence", "A client has sent presence to everybody: it may be changed before it goes out.")
+	Present     = hooks.NewEvent[*Session]("set_presence_hook", "A client has become available, or changed its presence.")
+	Unpresent   = hooks.NewEvent[Leaving]("unset_presence_hook", "A client has become unavailable.")
+	Kicked      = hooks.NewEvent[xmpp.JID]("sm_kick_user", "An operator has ended the sessions of a user.")
+	Closed      = hooks.NewEvent[*Session]("sm_remove_connection_hook", "A session has ended.")
+)
+
+// The hooks of a stanza on its way to a user, in the order in which they run.
+var (
+	Receive       = hooks.NewFold[*xmpp.Stanza, *Sessions]("sm_receive_packet", "A stanza has arrived for a user of this host. Nil drops it.")
+	Privacy       = hooks.NewFold[bool, PrivacyCheck]("privacy_check_packet", "May this stanza go from or to this user?")
+	InSubscribe   = hooks.NewFold[bool, *xmpp.Stanza]("roster_in_subscription", "A subscription stanza has arrived. True: the user's clients shall see it.")
+	OutSubscribe  = hooks.NewFold[*xmpp.Stanza, *Session]("roster_out_subscription", "A user sends a subscription stanza. Nil: it is not to be sent.")
+	PresenceIn    = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_presence_in", "A client is about to get presence. Nil drops it.")
+	UserReceive   = hooks.NewFold[*xmpp.Stanza, *Session]("user_receive_packet", "A client is about to get a stanza. Nil drops it.")
+	FilterSend    = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_filter_send", "A stanza is about to be written to a client. Nil drops it.")
+	Offline       = hooks.NewFold[Fate, *xmpp.Stanza]("offline_message_hook", "A message has found nobody at home.")
+	BounceUser    = hooks.NewFold[Fate, *xmpp.Stanza]("bounce_sm_packet", "A stanza has found no session to go to.")
+	Probed        = hooks.NewEvent[*xmpp.Stanza]("presence_probe_hook", "Somebody who may asks whether a user is there.")
+	Subscriptions = hooks.NewFold[Contacts, xmpp.JID]("roster_get_subscription_lists", "Who gets a user's presence, and whose he gets.")
+	JIDInfo       = hooks.NewFold[Contact, Pair]("roster_get_jid_info", "How a user stands to a contact.")
+)
+
+// Fate is what becomes of a stanza that cannot be delivered now.
+type Fate uint8
+
+// The fates of a stanza.
+const (
+	Bounce   Fate = iota // its sender is told
+	Pass                 // it is dropped without a word
+	Archived             // it is in the archive
+	Stored               // it waits for the user's next login
+)
+
+// String is ejabberd's word for it.
+func (f Fate) String() string { return [...]string{"bounce", "pass", "archived", "offlined"}[f] }
+
+// Direction is which way a stanza goes, as seen by a user.
+type Direction uint8
+
+// The directions.
+const (
+	In Direction = iota
+	Out
+)
+
+// A PrivacyCheck is a stanza that goes from or to a user.
+type PrivacyCheck struct {
+	User      xmpp.JID // whose rules are asked: bare or full
+	Stanza    *xmpp.Stanza
+	Direction Direction
+	Session   *Session // nil where no session of the user is concerned
+}
+
+// Leaving is a session that has become unavailable and the reason it gave.
+type Leaving struct {
+	Session *Session
+	Status  string
+}
+
+// An Unauthenticated is a stanza of a client that has not logged in. Its answer
+// goes through Stream.Reply.
+type Unauthenticated struct {
+	Stream *Stream
+	Stanza *xmpp.Stanza
+}
+
+// Contacts is the people around a user, bare addresses.
+type Contacts struct {
+	To   []xmpp.JID // whose presence the user gets
+	From []xmpp.JID // who gets the user's presence
+}
+
+// A Pair is a user and somebody else.
+type Pair struct{ User, Other xmpp.JID }
+
+// A Contact is how a user stands to somebody (RFC 6121 §2.1).
+type Contact struct {
+	Subscription string // none, to, from, both; empty: none
+	Ask          string // subscribe while a request waits for its answer
+	Groups       []string
+}
+
+// SeesUser reports whether the contact gets the user's presence.
+func (c Contact) SeesUser() bool { return c.Subscription == "from" || c.Subscription == "both" }
+
+// SeenByUser reports whether the user gets the contact's presence.
+func (c Contact) SeenByUser() bool { return c.Subscription == "to" || c.Subscription == "both" }
+
+// Nonzas sees what a client sends that is no stanza: XEP-0198, XEP-0352.
+var Nonzas = hooks.NewFold[bool, Nonza]("c2s_authenticated_packet", "A client has sent an element that is no stanza. True: it was dealt with.")
+
+// A Nonza is an element of a stream that is no stanza.
+type Nonza struct {
+	Session *Session
+	Element *xmpp.Element
+}

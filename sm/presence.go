@@ -1,0 +1,231 @@
+package sm
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// maxDirected bounds the addresses a client may have sent directed presence to.
+const maxDirected = 1000
+
+// OwnPresence deals with presence that s sends to nobody in particular (RFC 6121
+// §4.2, §4.4, §4.5): available or unavailable. Other types are answered with an
+// error.
+func (ss *Sessions) OwnPresence(ctx context.Context, s *Session, st *xmpp.Stanza) {
+	switch st.Type {
+	case "":
+		ss.arrive(ctx, s, st)
+	case "unavailable":
+		ss.withdraw(ctx, s, st)
+	case "error", "probe":
+		// Nobody is asked and nobody told.
+	default:
+		s.Send(ctx, st.Bounce(xmpp.BadRequest.WithText("This presence needs an address")))
+	}
+}
+
+// arrive makes s available, or changes its presence.
+func (ss *Sessions) arrive(ctx context.Context, s *Session, st *xmpp.Stanza) {
+	prio, err := priorityOf(st)
+	if err != nil {
+		s.Send(ctx, st.Bounce(xmpp.AsError(err)))
+		return
+	}
+	if st = SelfPresent.Run(ctx, ss.hooks, st, s); st == nil {
+		return
+	}
+	s.mu.Lock()
+	first := s.presence == nil
+	s.presence, s.since = st, time.Now()
+	s.priority.Store(int32(prio))
+	s.available.Store(true)
+	s.mu.Unlock()
+	Present.Run(ctx, ss.hooks, s)
+
+	contacts := Subscriptions.Run(ctx, ss.hooks, Contacts{}, s.JID.Bare())
+	self := s.JID.Bare()
+	ss.tell(ctx, s, st, contacts.From, self)
+	if first {
+		probe := xmpp.NewPresence("probe", s.JID, xmpp.JID{})
+		ss.tell(ctx, s, probe, contacts.To, self)
+	}
+}
+
+// priorityOf is the priority in a presence, 0 where there is none (RFC 6121
+// §4.7.2.3).
+func priorityOf(st *xmpp.Stanza) (int, error) {
+	el := st.Child(xmpp.NSClient, "priority")
+	if el == nil || el.Text() == "" {
+		return 0, nil
+	}
+	p, err := strconv.ParseInt(el.Text(), 10, 8)
+	if err != nil {
+		return 0, xmpp.BadRequest.WithText("A priority is a number from -128 to 127")
+	}
+	return int(p), nil
+}
+
+// withdraw makes s unavailable at its client's word (RFC 6121 §4.5.2). The
+// session stays.
+func (ss *Sessions) withdraw(ctx context.Context, s *Session, st *xmpp.Stanza) {
+	if st = SelfPresent.Run(ctx, ss.hooks, st, s); st == nil {
+		return
+	}
+	ss.retire(ctx, s, st, true)
+}
+
+// leave tells everybody that s is gone without its client's word (RFC 6121
+// §4.5.3).
+func (ss *Sessions) leave(ctx context.Context, s *Session, status string) {
+	st := xmpp.NewPresence("unavailable", s.JID, xmpp.JID{})
+	if status != "" {
+		st = st.With(xmpp.TextEl(xmpp.NSClient, "status", status))
+	}
+	ss.retire(ctx, s, st, false)
+}
+
+// retire takes s's presence away and sends st to all who had it. The client
+// itself is told when it can still listen.
+func (ss *Sessions) retire(ctx context.Context, s *Session, st *xmpp.Stanza, listening bool) {
+	s.mu.Lock()
+	was := s.presence != nil
+	directed := s.directed
+	s.presence, s.directed = nil, nil
+	s.available.Store(false)
+	s.priority.Store(0)
+	s.mu.Unlock()
+	if was {
+		Unpresent.Run(ctx, ss.hooks, Leaving{s, st.Child(xmpp.NSClient, "status").Text()})
+		contacts := Subscriptions.Run(ctx, ss.hooks, Contacts{}, s.JID.Bare())
+		ss.tell(ctx, s, st, contacts.From, s.JID.Bare())
+		if listening {
+			s.Send(ctx, st.Readdressed(s.JID, s.JID.Bare()))
+		}
+		for _, c := range contacts.From {
+			delete(directed, c)
+		}
+	}
+	for to := range directed {
+		ss.tell(ctx, s, st, nil, to)
+	}
+}
+
+// tell sends copies of a presence to a list of people and one more.
+func (ss *Sessions) tell(ctx context.Context, s *Session, st *xmpp.Stanza, to []xmpp.JID, more xmpp.JID) {
+	for i := -1; i < len(to); i++ {
+		j := more
+		if i >= 0 {
+			if j = to[i]; j == more {
+				continue
+			}
+		}
+		c := st.Readdressed(s.JID, j)
+		if ss.allowed(ctx, s.JID, c, Out, s) {
+			ss.router.Route(ctx, c)
+		}
+	}
+}
+
+// SentPresence deals with presence that s sends to somebody: directed presence
+// (RFC 6121 §4.6), subscriptions (§3), probes and errors.
+func (ss *Sessions) SentPresence(ctx context.Context, s *Session, st *xmpp.Stanza) {
+	switch st.Type {
+	case "subscribe", "subscribed", "unsubscribe", "unsubscribed":
+		// RFC 6121 §3.1.2: between bare addresses.
+		st = st.Readdressed(s.JID.Bare(), st.To.Bare())
+		if st = OutSubscribe.Run(ctx, ss.hooks, st, s); st == nil {
+			return
+		}
+	case "":
+		if !s.direct(st.To) {
+			s.Send(ctx, st.Bounce(xmpp.ResourceConstraint.WithText("Too many addresses with directed presence")))
+			return
+		}
+	case "unavailable":
+		s.undirect(st.To)
+	case "probe", "error":
+	default:
+		s.Send(ctx, st.Bounce(xmpp.BadRequest.WithText("There is no such type of presence")))
+		return
+	}
+	if ss.allowed(ctx, s.JID, st, Out, s) {
+		ss.router.Route(ctx, st)
+		return
+	}
+	s.Send(ctx, st.Bounce(xmpp.NotAcceptable.WithText("You have blocked this address")))
+}
+
+// direct remembers that to has s's presence.
+func (s *Session) direct(to xmpp.JID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.directed[to]; ok {
+		return true
+	}
+	if len(s.directed) >= maxDirected {
+		return false
+	}
+	if s.directed == nil {
+		s.directed = map[xmpp.JID]struct{}{}
+	}
+	s.directed[to.Clone()] = struct{}{}
+	return true
+}
+
+func (s *Session) undirect(to xmpp.JID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.directed, to)
+}
+
+// probed answers a presence probe on behalf of a user (RFC 6121 §4.3.2).
+func (ss *Sessions) probed(ctx context.Context, st *xmpp.Stanza) {
+	user, asker := st.To.Bare(), st.From.Bare()
+	if user != asker {
+		c := JIDInfo.Run(ctx, ss.hooks, Contact{}, Pair{user, asker})
+		if !c.SeesUser() {
+			ss.answerDirected(ctx, st)
+			return
+		}
+	}
+	Probed.Run(ctx, ss.hooks, st)
+	for _, s := range ss.store.User(user) {
+		p, since := s.Presence()
+		if p == nil || s.JID == st.From || !st.To.IsBare() && st.To != s.JID {
+			continue
+		}
+		answer := p.Readdressed(s.JID, st.From)
+		if !answer.Has(nsDelay, "delay") {
+			answer = answer.With(Delay(s.JID.Host(), since))
+		}
+		if ss.allowed(ctx, s.JID, answer, Out, s) {
+			ss.router.Route(ctx, answer)
+		}
+	}
+}
+
+// answerDirected lets those be answered who have directed presence, and nobody
+// else know anything.
+func (ss *Sessions) answerDirected(ctx context.Context, st *xmpp.Stanza) {
+	for _, s := range ss.store.User(st.To.Bare()) {
+		s.mu.Lock()
+		_, bare := s.directed[st.From.Bare()]
+		_, full := s.directed[st.From]
+		p := s.presence
+		s.mu.Unlock()
+		if p != nil && (bare || full) {
+			ss.router.Route(ctx, p.Readdressed(s.JID, st.From))
+		}
+	}
+}
+
+const nsDelay = "urn:xmpp:delay"
+
+// Delay says that a stanza is from an earlier time (XEP-0203).
+func Delay(from xmpp.JID, at time.Time) *xmpp.Element {
+	return xmpp.Build(nsDelay, "delay").Attr("from", from.String()).
+		Attr("stamp", at.UTC().Format("2006-01-02T15:04:05.000Z")).Done()
+}

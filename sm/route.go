@@ -1,0 +1,193 @@
+package sm
+
+import (
+	"context"
+
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// Route hands a stanza for a user to those of his clients that shall have it
+// (RFC 6121 §8.5). It runs hooks on the caller's goroutine and waits for no
+// client.
+func (ss *Sessions) Route(ctx context.Context, st *xmpp.Stanza) {
+	if st = Receive.Run(ctx, ss.hooks, st, ss); st == nil {
+		return
+	}
+	switch st.Kind {
+	case xmpp.Presence:
+		ss.routePresence(ctx, st)
+	case xmpp.Message:
+		ss.routeMessage(ctx, st)
+	case xmpp.IQ:
+		ss.routeIQ(ctx, st)
+	}
+}
+
+func (ss *Sessions) routePresence(ctx context.Context, st *xmpp.Stanza) {
+	switch st.Type {
+	case "subscribe", "subscribed", "unsubscribe", "unsubscribed":
+		ss.routeSubscription(ctx, st)
+		return
+	case "probe":
+		ss.probed(ctx, st)
+		return
+	}
+	for _, s := range ss.store.User(st.To.Bare()) {
+		if !st.To.IsBare() && s.JID != st.To {
+			continue
+		}
+		if _, ok := s.Priority(); ok || !st.To.IsBare() {
+			ss.deliver(ctx, s, st)
+		}
+	}
+}
+
+// routeSubscription asks the roster what to do (RFC 6121 §3). The resource in to
+// means nothing.
+func (ss *Sessions) routeSubscription(ctx context.Context, st *xmpp.Stanza) {
+	user := st.To.Bare()
+	if ok, err := ss.accounts.Exists(ctx, user); err != nil || !ok {
+		if st.Type == "subscribe" {
+			// §3.1.3: as if the user had refused; nobody learns who has an account.
+			ss.router.Route(ctx, xmpp.NewPresence("unsubscribed", user, st.From.Bare()))
+		}
+		return
+	}
+	if !ss.allowed(ctx, user, st, In, nil) || !InSubscribe.Run(ctx, ss.hooks, false, st) {
+		return
+	}
+	for _, s := range ss.store.User(user) {
+		if _, ok := s.Priority(); ok {
+			ss.deliver(ctx, s, st)
+		}
+	}
+}
+
+func (ss *Sessions) routeMessage(ctx context.Context, st *xmpp.Stanza) {
+	if !st.To.IsBare() {
+		if s := ss.Find(st.To); s != nil {
+			ss.deliver(ctx, s, st)
+			return
+		}
+	}
+	switch st.Type {
+	case "groupchat":
+		ss.bounced(ctx, Bounce, st)
+	case "error":
+		ss.bounced(ctx, Pass, st)
+	case "headline":
+		if !st.To.IsBare() {
+			ss.bounced(ctx, Pass, st)
+			return
+		}
+		ss.spread(ctx, st)
+	default:
+		ss.spread(ctx, st)
+	}
+}
+
+// spread gives a message for a bare address to the clients with the highest
+// priority, a headline to all whose priority is not negative (RFC 6121 §8.5.2.1).
+func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza) {
+	all := ss.store.User(st.To.Bare())
+	best := -1
+	for _, s := range all {
+		if p, ok := s.Priority(); ok {
+			best = max(best, p)
+		}
+	}
+	if best < 0 {
+		ss.offline(ctx, st)
+		return
+	}
+	for _, s := range all {
+		if p, ok := s.Priority(); ok && (p == best || p >= 0 && st.Type == "headline") {
+			ss.deliver(ctx, s, st)
+		}
+	}
+}
+
+// offline asks who wants to keep a message that has found nobody.
+func (ss *Sessions) offline(ctx context.Context, st *xmpp.Stanza) {
+	user := st.To.Bare()
+	ok, err := ss.accounts.Exists(ctx, user)
+	switch {
+	case err != nil:
+		ss.log.Error("cannot tell whether a user exists", "user", user.String(), "error", err)
+		ss.router.Bounce(ctx, st, xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment"))
+		return
+	case !ok || !ss.allowed(ctx, user, st, In, nil):
+		if st.Type != "headline" {
+			ss.router.Bounce(ctx, st, xmpp.ServiceUnavailable)
+		}
+		return
+	}
+	if fate := Offline.Run(ctx, ss.hooks, Bounce, st); fate == Bounce && st.Type != "headline" {
+		ss.router.Bounce(ctx, st, xmpp.ServiceUnavailable)
+	}
+}
+
+func (ss *Sessions) routeIQ(ctx context.Context, st *xmpp.Stanza) {
+	switch {
+	case st.To.IsBare() && st.IsRequest():
+		if !ss.allowed(ctx, st.To, st, In, nil) {
+			ss.router.Bounce(ctx, st, xmpp.ServiceUnavailable)
+			return
+		}
+		ss.router.Answer(ctx, &ss.UserIQ, st)
+	case st.To.IsBare():
+		ss.bounced(ctx, Pass, st)
+	default:
+		if s := ss.Find(st.To); s != nil {
+			ss.deliver(ctx, s, st)
+			return
+		}
+		ss.bounced(ctx, Bounce, st)
+	}
+}
+
+// bounced asks what becomes of a stanza that has found no session.
+func (ss *Sessions) bounced(ctx context.Context, f Fate, st *xmpp.Stanza) {
+	if BounceUser.Run(ctx, ss.hooks, f, st) == Bounce {
+		ss.router.Bounce(ctx, st, xmpp.ServiceUnavailable.WithText("User session not found"))
+	}
+}
+
+// deliver gives a stanza to one client, if the user's rules let it pass.
+func (ss *Sessions) deliver(ctx context.Context, s *Session, st *xmpp.Stanza) {
+	if !ss.allowed(ctx, s.JID, st, In, s) {
+		ss.refuse(ctx, st)
+		return
+	}
+	if st.Kind == xmpp.Presence {
+		if st = PresenceIn.Run(ctx, ss.hooks, st, s); st == nil {
+			return
+		}
+	}
+	s.conn.Send(ctx, st)
+}
+
+// refuse tells the sender of a blocked stanza what it is told for somebody who
+// is not there (XEP-0016 §2.14, XEP-0191 §3).
+func (ss *Sessions) refuse(ctx context.Context, st *xmpp.Stanza) {
+	switch {
+	case st.Kind == xmpp.Presence, st.Type == "groupchat", st.Type == "headline":
+	case st.Kind == xmpp.Message && st.Has("http://jabber.org/protocol/muc#user", "x"):
+	default:
+		ss.router.Bounce(ctx, st, xmpp.ServiceUnavailable)
+	}
+}
+
+// allowed asks the user's privacy rules.
+func (ss *Sessions) allowed(ctx context.Context, user xmpp.JID, st *xmpp.Stanza, d Direction, s *Session) bool {
+	if !Privacy.Heard(ss.hooks) {
+		return true
+	}
+	return Privacy.Run(ctx, ss.hooks, true, PrivacyCheck{user, st, d, s})
+}
+
+// Allowed asks the rules of user whether st may come in or go out, for parts
+// that answer on a user's behalf.
+func (ss *Sessions) Allowed(ctx context.Context, user xmpp.JID, st *xmpp.Stanza, d Direction) bool {
+	return ss.allowed(ctx, user, st, d, nil)
+}

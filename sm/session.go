@@ -1,0 +1,158 @@
+package sm
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
+)
+
+// A Conn is a client's connection, as its session sees it.
+type Conn interface {
+	// Send appends the stanza to what the client is sent. It never blocks and
+	// never reorders; a client that does not take its stanzas loses its
+	// connection.
+	Send(ctx context.Context, st *xmpp.Stanza)
+	// Close ends the stream with that error. It does not wait.
+	Close(reason *stream.Error)
+	// Done is closed when the connection is over and its session closed.
+	Done() <-chan struct{}
+}
+
+// An ID tells apart the sessions that have, or had, the same address. IDs of
+// one node are in the order in which sessions were opened.
+type ID struct {
+	Time time.Time
+	N    uint64
+}
+
+var lastID atomic.Uint64
+
+// NewID returns an ID that no other session of this process has.
+func NewID() ID { return ID{time.Now(), lastID.Add(1)} }
+
+// After reports whether i was made after o.
+func (i ID) After(o ID) bool {
+	if !i.Time.Equal(o.Time) {
+		return i.Time.After(o.Time)
+	}
+	return i.N > o.N
+}
+
+// String is the ID as text, for logs.
+func (i ID) String() string { return fmt.Sprintf("%d-%d", i.Time.UnixMicro(), i.N) }
+
+// A Session is a client that has bound a resource. What is exported is set
+// before it is opened and never changes; the rest has methods, which anyone may
+// call at any time.
+type Session struct {
+	ID        ID
+	JID       xmpp.JID // full
+	Addr      netip.AddrPort
+	Transport string // c2s, c2s_tls, websocket, …: as ejabberd names them
+	Auth      string // the backend that let the client in: sql, anonymous, …
+	Anonymous bool
+	Opened    time.Time
+	Lang      string
+
+	conn Conn
+
+	mu        sync.Mutex
+	presence  *xmpp.Stanza // the last available presence, nil before and after
+	since     time.Time    // of presence
+	directed  map[xmpp.JID]struct{}
+	slots     []slot
+	closed    bool
+	available atomic.Bool
+	priority  atomic.Int32
+}
+
+// NewSession returns a session of the client at conn. It exists for others once
+// it was opened.
+func NewSession(j xmpp.JID, conn Conn) *Session {
+	return &Session{ID: NewID(), JID: j.Clone(), Opened: time.Now(), conn: conn}
+}
+
+// Send gives the stanza to the client, without asking anybody: it is for
+// answers. Routing goes through Sessions.Route.
+func (s *Session) Send(ctx context.Context, st *xmpp.Stanza) { s.conn.Send(ctx, st) }
+
+// Close ends the client's stream with that error. It does not wait; the session
+// is closed soon after.
+func (s *Session) Close(reason *stream.Error) { s.conn.Close(reason) }
+
+// Done is closed when the session is over.
+func (s *Session) Done() <-chan struct{} { return s.conn.Done() }
+
+// Priority is the priority of the last available presence (RFC 6121 §4.7.2.3);
+// ok is false for a client that is not available.
+func (s *Session) Priority() (p int, ok bool) {
+	return int(s.priority.Load()), s.available.Load()
+}
+
+// Presence is the last available presence and when it came; nil for a client
+// that is not available.
+func (s *Session) Presence() (*xmpp.Stanza, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.presence, s.since
+}
+
+// TLS reports whether the client's connection is encrypted.
+func (s *Session) TLS() bool { return strings.HasSuffix(s.Transport, "tls") }
+
+// A slot is what some part of the server keeps with a session.
+type slot struct {
+	key   any
+	value any
+}
+
+// A Slot is a place in every session for a value of type T, owned by the part
+// that made it.
+type Slot[T any] struct{ name string }
+
+// NewSlot makes a place in every session. name is for people.
+func NewSlot[T any](name string) *Slot[T] { return &Slot[T]{name} }
+
+// Get returns what was set, ok is false if nothing was.
+func (k *Slot[T]) Get(s *Session) (v T, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.slots {
+		if x.key == any(k) {
+			return x.value.(T), true
+		}
+	}
+	return v, false
+}
+
+// Set keeps v with the session, as long as that lives.
+func (k *Slot[T]) Set(s *Session, v T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.slots {
+		if s.slots[i].key == any(k) {
+			s.slots[i].value = v
+			return
+		}
+	}
+	s.slots = append(s.slots, slot{k, v})
+}
+
+// Delete forgets what was set.
+func (k *Slot[T]) Delete(s *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.slots {
+		if s.slots[i].key == any(k) {
+			s.slots = append(s.slots[:i:i], s.slots[i+1:]...)
+			return
+		}
+	}
+}

@@ -1,0 +1,192 @@
+// Package sm knows who is connected and decides which of a user's devices gets
+// what. There is one Sessions for each virtual host.
+package sm
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/router"
+	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
+)
+
+// Conflict is what happens when a client binds a resource that is taken.
+type Conflict string
+
+// The ways of option resource_conflict.
+const (
+	AcceptNew   Conflict = "acceptnew"   // the old session is replaced
+	CloseOld    Conflict = "closeold"    // the same, as in ejabberd
+	CloseNew    Conflict = "closenew"    // the bind fails
+	SetResource Conflict = "setresource" // the new one gets another resource
+)
+
+// Accounts is what routing must know of users: whether there is one.
+type Accounts interface {
+	Exists(ctx context.Context, user xmpp.JID) (bool, error)
+}
+
+// Settings is what a virtual host makes of its sessions. It is asked each time,
+// so that a reload takes effect.
+type Settings interface {
+	// MaxSessions is how many sessions the user may have, 0 for no limit.
+	MaxSessions(user xmpp.JID) int
+	// Conflict is what happens when a resource is taken.
+	Conflict() Conflict
+	// ReplacedTimeout is how long an opener waits for those it replaced.
+	ReplacedTimeout() time.Duration
+}
+
+// Sessions is the sessions of one virtual host. Its methods may be called by
+// anyone, at any time; those that take a context run hooks on the caller's
+// goroutine.
+type Sessions struct {
+	Domain   string
+	UserIQ   router.IQTable // requests to a bare address of a user
+	hooks    *hooks.Table
+	router   *router.Router
+	store    Store
+	accounts Accounts
+	settings Settings
+	log      *slog.Logger
+}
+
+// Parts is what Sessions works with.
+type Parts struct {
+	Hooks    *hooks.Table
+	Router   *router.Router
+	Store    Store
+	Accounts Accounts
+	Settings Settings
+	Log      *slog.Logger
+}
+
+// New returns the sessions of domain: none yet.
+func New(domain string, p Parts) *Sessions {
+	return &Sessions{Domain: domain, hooks: p.Hooks, router: p.Router, store: p.Store,
+		accounts: p.Accounts, settings: p.Settings, log: p.Log}
+}
+
+// Open makes s known, so that it is routed to. Older sessions with the same
+// address are replaced: their streams end with conflict, and Open waits a bounded
+// time for that. If the user has too many sessions the oldest ends.
+func (ss *Sessions) Open(ctx context.Context, s *Session) error {
+	if err := ss.store.Add(ctx, s); err != nil {
+		return err
+	}
+	ss.replace(ctx, s)
+	ss.enforceLimit(s)
+	Opened.Run(ctx, ss.hooks, s)
+	return nil
+}
+
+func (ss *Sessions) replace(ctx context.Context, s *Session) {
+	var old []*Session
+	for _, o := range ss.store.User(s.JID.Bare()) {
+		if o.JID == s.JID && o != s && s.ID.After(o.ID) {
+			old = append(old, o)
+			o.Close(stream.Conflict.With("Replaced by new connection"))
+		}
+	}
+	wait := ss.settings.ReplacedTimeout()
+	if len(old) == 0 || wait <= 0 {
+		return
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	for _, o := range old {
+		select {
+		case <-o.Done():
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (ss *Sessions) enforceLimit(s *Session) {
+	limit := ss.settings.MaxSessions(s.JID.Bare())
+	all := ss.store.User(s.JID.Bare())
+	if limit <= 0 || len(all) <= limit {
+		return
+	}
+	oldest := all[0]
+	for _, o := range all {
+		if oldest.ID.After(o.ID) {
+			oldest = o
+		}
+	}
+	oldest.Close(stream.Conflict.With("Replaced by new connection"))
+}
+
+// Taken reports whether somebody has bound the full address j.
+func (ss *Sessions) Taken(j xmpp.JID) bool { return ss.Find(j) != nil }
+
+// CloseSession forgets s: who knew that it was available hears that it is not
+// any more, with status as the reason. It is called once, by the connection.
+func (ss *Sessions) CloseSession(ctx context.Context, s *Session, status string) {
+	s.mu.Lock()
+	was := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if was {
+		return
+	}
+	if err := ss.store.Remove(ctx, s); err != nil {
+		ss.log.Error("session could not be removed from the store", "jid", s.JID.String(), "error", err)
+	}
+	Closed.Run(ctx, ss.hooks, s)
+	ss.leave(ctx, s, status)
+}
+
+// Conflict is what happens when a client binds a resource that is taken.
+func (ss *Sessions) Conflict() Conflict { return ss.settings.Conflict() }
+
+// Find is the newest session with the full address j, nil if there is none.
+func (ss *Sessions) Find(j xmpp.JID) *Session {
+	var found *Session
+	for _, s := range ss.store.User(j.Bare()) {
+		if s.JID == j && (found == nil || s.ID.After(found.ID)) {
+			found = s
+		}
+	}
+	return found
+}
+
+// User is the sessions of a user, in no order. The slice must not be changed.
+func (ss *Sessions) User(bare xmpp.JID) []*Session { return ss.store.User(bare) }
+
+// Available is the sessions of a user that have sent presence, in order of
+// address.
+func (ss *Sessions) Available(bare xmpp.JID) []*Session {
+	var out []*Session
+	for _, s := range ss.store.User(bare) {
+		if _, ok := s.Priority(); ok {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Session) int {
+		switch {
+		case a.JID.String() < b.JID.String():
+			return -1
+		case a.JID.String() > b.JID.String():
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// All is every session of the virtual host, in no order.
+func (ss *Sessions) All() []*Session { return ss.store.All() }
+
+// Count is how many sessions there are.
+func (ss *Sessions) Count() int { return ss.store.Count() }
+
+// Hooks is the table in which the hooks of these sessions run.
+func (ss *Sessions) Hooks() *hooks.Table { return ss.hooks }

@@ -1,0 +1,179 @@
+package storagetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// url is where PostgreSQL is.
+func url(t testing.TB) string {
+	t.Helper()
+	if given := os.Getenv("GABBERD_TEST_PG"); given != "" {
+		return given
+	}
+	started, err := private()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return started.URL
+}
+
+// private is the PostgreSQL of this test process, started once. It must be kept:
+// the server would end with its Private.
+var private = sync.OnceValues(Start)
+
+// A Private is a PostgreSQL server for tests, on a socket in a temporary
+// directory. It never writes through to the disk.
+type Private struct {
+	URL string // of its superuser
+
+	dir   string
+	bin   string
+	owner *syscall.SysProcAttr
+	life  *os.File // the server lives as long as this is open
+	shell *exec.Cmd
+}
+
+// Start starts a server. Without Stop it ends with the process that started it,
+// and so does its directory.
+func Start() (*Private, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "gabberd-pg")
+	if err != nil {
+		return nil, err
+	}
+	p := &Private{dir: dir, bin: bin, owner: &syscall.SysProcAttr{}}
+	if err := p.prepare(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	p.URL = fmt.Sprintf("postgres://postgres@/postgres?host=%s&port=5432", dir)
+	if err := p.Resume(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return p, nil
+}
+
+// programs finds where PostgreSQL's programs are.
+func programs() (string, error) {
+	dirs, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if err != nil {
+		return "", err
+	}
+	slices.SortFunc(dirs, func(a, b string) int { return version(b) - version(a) })
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, "initdb")); err == nil {
+			return dir, nil
+		}
+	}
+	if found, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(found), nil
+	}
+	return "", errors.New("this test needs PostgreSQL: install it (apt-get install postgresql, or put initdb and postgres into PATH), or name a server in GABBERD_TEST_PG")
+}
+
+// version is the number in /usr/lib/postgresql/15/bin.
+func version(dir string) int {
+	n, err := strconv.Atoi(filepath.Base(filepath.Dir(dir)))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// prepare makes the files of a new server. It belongs to another user when we
+// are root, whom PostgreSQL refuses.
+func (p *Private) prepare() error {
+	if os.Geteuid() == 0 {
+		u, err := user.Lookup("postgres")
+		if err != nil {
+			if u, err = user.Lookup("nobody"); err != nil {
+				return err
+			}
+		}
+		uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+		if err := errors.Join(err1, err2, os.Chown(p.dir, int(uid), int(gid))); err != nil {
+			return err
+		}
+		p.owner.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	cmd := exec.Command(filepath.Join(p.bin, "initdb"), "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", p.dir+"/data")
+	cmd.Dir, cmd.SysProcAttr = p.dir, p.owner
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// The shell notices the end of the test process, however that ends, by the end
+// of its input. Then it stops the server and, if it was told nothing, removes
+// the directory.
+const keeper = `"$0" -D "$1/data" -k "$1" -h '' -p 5432 -F -c max_connections=200 -c full_page_writes=off -c shared_buffers=32MB >"$1/log" 2>&1 &
+pid=$!
+read -r keep
+kill -INT $pid
+wait $pid
+[ -n "$keep" ] || rm -rf "$1"`
+
+// Resume starts a server again that was stopped with Pause.
+func (p *Private) Resume() error {
+	in, out, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	p.shell = exec.Command("/bin/sh", "-c", keeper, filepath.Join(p.bin, "postgres"), p.dir)
+	attr := *p.owner
+	attr.Setsid = true // a signal for the tests is not for the server
+	p.shell.Dir, p.shell.Stdin, p.shell.SysProcAttr = p.dir, in, &attr
+	p.life = out
+	err = p.shell.Start()
+	if err := errors.Join(err, in.Close()); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	return p.answers()
+}
+
+// answers waits until the server takes connections.
+func (p *Private) answers() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, p.URL)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			log, _ := os.ReadFile(p.dir + "/log") // only to say more
+			return fmt.Errorf("PostgreSQL did not start: %w\n%s", err, log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Pause stops the server and keeps its files.
+func (p *Private) Pause() error {
+	_, err := p.life.WriteString("keep\n")
+	return errors.Join(err, p.life.Close(), p.shell.Wait())
+}
+
+// Stop ends the server and removes its files.
+func (p *Private) Stop() error {
+	return errors.Join(p.life.Close(), p.shell.Wait())
+}
