@@ -1,5 +1,6 @@
 // Package gabberd_test enforces the floor plan of the house and what every
 // file in it is held to.
+
 package gabberd_test
 
 import (

@@ -281,3 +281,37 @@ func BenchmarkAllows(b *testing.B) {
 		access.Allows(rs, who)
 	}
 }
+
+func TestAnswersDuringAReloadAreOldOrNew(t *testing.T) {
+	// In both configurations nobody is allowed; a mixture would allow bob.
+	var sets [2]acl.Options
+	for i, text := range []string{
+		"acl: {a: {user: alice}}\naccess_rules: {x: {allow: a}}",
+		"acl: {a: {user: bob}}\naccess_rules: {x: [{deny: a}, {allow: none}]}",
+	} {
+		o, bad, _ := read(t, text)
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		sets[i] = o
+	}
+	rs := acl.NewRuleset("example.org", serves, nil)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 2000 {
+			rs.Replace(sets[i%2])
+		}
+	}()
+	bob := somebody(t, "bob@example.org", "")
+	for {
+		if rs.Allows("x", bob) {
+			t.Error("a mixture of old and new rules lets bob in")
+		}
+		select {
+		case <-done:
+			return
+		default:
+		}
+	}
+}

@@ -129,3 +129,16 @@ func FuzzOptions(f *testing.F) {
 		}
 	})
 }
+
+func TestNamesThatAreWrittenTwice(t *testing.T) {
+	for _, text := range []string{
+		"acl: {a: {user: x}, a: {user: y}}",
+		"access_rules: {a: allow, a: deny}",
+		"shaper: {a: 1, a: 2}",
+		"shaper_rules: {a: 1, a: 2}",
+	} {
+		if _, bad, _ := read(t, text); len(bad) != 1 || !strings.Contains(bad[0], "twice") {
+			t.Errorf("%s: %q", text, bad)
+		}
+	}
+}

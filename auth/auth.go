@@ -180,7 +180,7 @@ func (h *Host) Register(ctx context.Context, user xmpp.JID, password string) err
 		return err
 	}
 	if err := xmpp.CheckName(user.Local()); err != nil {
-		return fmt.Errorf("%w: %q", ErrName, user.Local())
+		return fmt.Errorf("%w: %w", ErrName, err)
 	}
 	prepared, err := checkNew(password)
 	if err != nil {

@@ -3,15 +3,17 @@ package auth
 import (
 	"errors"
 	"fmt"
+
+	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 // A Failure is why somebody could not log in, as the client is told (RFC 6120
 // §6.5). It says nothing about whether the account exists.
 type Failure struct {
-	Condition string // not-authorized, malformed-request, …
-	Text      string // for people; may be empty
-	Cause     error  // what went wrong in the server; never for the client
-	End       error  // not nil: the stream has to end with it
+	Condition string        // not-authorized, malformed-request, …
+	Text      string        // for people; may be empty
+	Cause     error         // what went wrong in the server; never for the client
+	End       *stream.Error // not nil: the stream has to end with it
 }
 
 // Error is for logs.

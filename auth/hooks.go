@@ -5,22 +5,23 @@ import (
 
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 // The hooks of an account's life. They run in the table of its virtual host;
 // addresses are bare.
 var (
-	CheckRegister = hooks.NewFold[bool, xmpp.JID]("check_register_user", "Somebody wants an account of this name. False refuses it.")
-	Registered    = hooks.NewEvent[xmpp.JID]("register_user", "An account was made, or an anonymous user is here for the first time.")
-	PasswordSet   = hooks.NewEvent[xmpp.JID]("set_password", "An account has a new password.")
-	Removed       = hooks.NewEvent[xmpp.JID]("remove_user", "An account was removed, or an anonymous user has left.")
+	CheckRegister = hooks.NewFold[bool, xmpp.JID]("check_register_user", "Somebody wants an account of this name. False refuses it.").ByHand("JID", handCheck)
+	Registered    = hooks.NewEvent[xmpp.JID]("register_user", "An account was made, or an anonymous user is here for the first time.").ByHand("JID", handUser)
+	PasswordSet   = hooks.NewEvent[xmpp.JID]("set_password", "An account has a new password.").ByHand("JID", handUser)
+	Removed       = hooks.NewEvent[xmpp.JID]("remove_user", "An account was removed, or an anonymous user has left.").ByHand("JID", handUser)
 
 	// Disabled is asked before any backend is: whoever keeps bans answers it.
-	Disabled = hooks.NewFold[*Failure, xmpp.JID]("account_disabled", "Somebody is about to log in. A failure refuses them, whatever the password.")
+	Disabled = hooks.NewFold[*Failure, xmpp.JID]("account_disabled", "Somebody is about to log in. A failure refuses them, whatever the password.").ByHand("JID", handDisabled)
 	// Known is asked for accounts that no backend has.
-	Known = hooks.NewFold[bool, xmpp.JID]("user_exists", "No backend has this account. True says that it exists all the same.")
+	Known = hooks.NewFold[bool, xmpp.JID]("user_exists", "No backend has this account. True says that it exists all the same.").ByHand("JID", handKnown)
 	// Result is run when an attempt to log in has ended either way.
-	Result = hooks.NewFold[error, Attempt]("c2s_auth_result", "Somebody has logged in or failed to. An error ends the stream.")
+	Result = hooks.NewFold[*stream.Error, Attempt]("c2s_auth_result", "Somebody has logged in or failed to. An error ends the stream.")
 )
 
 // An Attempt is an attempt to log in that has ended.

@@ -23,6 +23,7 @@ import (
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/storage/storagetest"
 	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 type ctx = context.Context
@@ -285,12 +286,12 @@ func TestResultHook(t *testing.T) {
 	h, o := accounts(t, storagetest.Open(t), func(o *auth.Options) { o.Methods = []string{"sql", "anonymous"} })
 	alice := register(t, h, "alice", "secret")
 	var got []auth.Attempt
-	enough := errors.New("enough")
-	auth.Result.Add(o, hooks.Normal, func(_ ctx, err error, a auth.Attempt) (error, hooks.Flow) {
+	enough := stream.PolicyViolation.With("enough")
+	auth.Result.Add(o, hooks.Normal, func(_ ctx, end *stream.Error, a auth.Attempt) (*stream.Error, hooks.Flow) {
 		if got = append(got, a); len(got) == 3 {
 			return enough, hooks.Stop
 		}
-		return err, hooks.Next
+		return end, hooks.Next
 	})
 	s := auth.Stream{Addr: netip.MustParseAddrPort("192.0.2.1:1234")}
 	if _, err := login(t, h, "PLAIN", s, plain("alice", "secret")); err != nil {

@@ -27,6 +27,25 @@ type Options struct {
 	UseCache      bool
 	CacheSize     int
 	CacheLifeTime time.Duration
+
+	given struct{ methods, use, size, life bool }
+}
+
+// Inherit takes what was not written from the general options default_db,
+// use_cache, cache_size and cache_life_time.
+func (o *Options) Inherit(db string, use bool, size int, life time.Duration) {
+	if !o.given.methods {
+		o.Methods = []string{db}
+	}
+	if !o.given.use {
+		o.UseCache = use
+	}
+	if !o.given.size {
+		o.CacheSize = size
+	}
+	if !o.given.life {
+		o.CacheLifeTime = life
+	}
 }
 
 // passwordTypes are ejabberd's names for the forms of a stored password.
@@ -36,7 +55,7 @@ var passwordTypes = []string{"plain", "scram_sha1", "scram_sha256", "scram_sha51
 func (o *Options) Fields(f *config.Fields) {
 	config.Value(f, &o.Methods, "auth_method", "list of sql, mnesia, anonymous", []string{"mnesia"},
 		"Where accounts are looked for, in this order. `mnesia` is the embedded database.", methods).
-		DefaultText("value of default_db").Example("[sql, anonymous]")
+		Given(&o.given.methods).DefaultText("value of default_db").Example("[sql, anonymous]")
 	f.Enum(&o.AnonymousProtocol, "anonymous_protocol", "sasl_anon",
 		"How anonymous users log in: without a name, with any name and password, or both.", "sasl_anon", "login_anon", "both")
 	f.Bool(&o.MultipleConnections, "allow_multiple_connections", false,
@@ -54,11 +73,11 @@ func (o *Options) Fields(f *config.Fields) {
 	f.Bool(&o.NoDowngradeProtection, "disable_sasl_scram_downgrade_protection", false,
 		"Do not send the hash that lets a client notice when somebody has changed the list of mechanisms (XEP-0474).")
 	f.Bool(&o.UseCache, "auth_use_cache", true,
-		"Remember the keys derived from plain passwords, so that they are computed once.").DefaultText("value of use_cache")
+		"Remember the keys derived from plain passwords, so that they are computed once.").Given(&o.given.use).DefaultText("value of use_cache")
 	f.IntOrInfinity(&o.CacheSize, "auth_cache_size", 1000,
-		"How many derived keys are remembered.").DefaultText("value of cache_size").Must(config.AtLeast(1))
+		"How many derived keys are remembered.").Given(&o.given.size).DefaultText("value of cache_size").Must(config.AtLeast(1))
 	f.Duration(&o.CacheLifeTime, "auth_cache_life_time", time.Hour,
-		"How long a derived key is remembered.").DefaultText("value of cache_life_time").OrInfinity()
+		"How long a derived key is remembered.").Given(&o.given.life).DefaultText("value of cache_life_time").OrInfinity()
 }
 
 // words reads one word or a list of words.

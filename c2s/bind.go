@@ -31,20 +31,20 @@ func (c *Conn) bind(iq *xmpp.Stanza, el *xmpp.Element) error {
 	s := c.newSession(j)
 	c.session.Store(s)
 	sm.SessionOpened.Run(c.ctx, c.host.Parts.Hooks, s)
+	// The answer comes first: once the session is open others may send to it.
+	answer := xmpp.Build(nsBind, "bind").Open("", "jid").Text(j.String()).Done()
+	c.append(c.ctx, xmpp.NewIQ("result", xmpp.JID{}, xmpp.JID{}, iq.ID, answer))
 	if err := c.host.Sessions.Open(c.ctx, s); err != nil {
 		c.session.Store(nil)
 		c.host.Auth.Leave(c.ctx, c.identity)
 		c.l.log.Error("session could not be opened", "jid", j.String(), "error", err)
-		c.append(c.ctx, iq.Bounce(xmpp.InternalServerError))
-		return nil
+		return stream.InternalServerError
 	}
 	if rate := c.l.Shaper.Rate(c.host.Rules, who); rate.Limited() {
 		c.shaper = acl.NewShaper(rate)
 	}
 	c.state = bound
 	c.l.log.Info("session opened", "jid", j.String(), "address", c.stream.Addr.String(), "transport", s.Transport, "auth", c.identity.Mechanism)
-	answer := xmpp.Build(nsBind, "bind").Open("", "jid").Text(j.String()).Done()
-	c.append(c.ctx, xmpp.NewIQ("result", xmpp.JID{}, xmpp.JID{}, iq.ID, answer))
 	return c.stay()
 }
 
@@ -55,7 +55,7 @@ func (c *Conn) stay() error {
 	if r := c.reason.Load(); r != nil {
 		return r
 	}
-	return c.sock.broken()
+	return c.broken()
 }
 
 func (c *Conn) newSession(j xmpp.JID) *sm.Session {

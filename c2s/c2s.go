@@ -25,7 +25,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gabberd/gabberd/acl"
@@ -74,7 +73,6 @@ const (
 	maxAttributes = 256
 	hugeStanza    = 16 << 20 // what max_stanza_size: infinity means, in bytes
 	hugeElements  = 1 << 17
-	maxEarly      = 10_000 // connections of one listener that have not logged in
 )
 
 // Server is what a listener needs of the server around it.
@@ -97,7 +95,7 @@ type Listener struct {
 	tls    *tls.Config
 	ctx    context.Context
 	cancel context.CancelFunc
-	early  atomic.Int64
+	crowd  crowd
 	wg     sync.WaitGroup
 
 	mu    sync.Mutex
@@ -144,20 +142,18 @@ func (l *Listener) Serve(ln net.Listener) error {
 }
 
 func (l *Listener) accept(nc net.Conn) {
-	if l.early.Add(1) > maxEarly {
-		l.early.Add(-1)
-		nc.Close()
-		return
-	}
 	c, err := newConn(l, nc)
 	if err != nil {
-		l.early.Add(-1)
 		l.log.Error("cannot serve a client", "address", nc.RemoteAddr().String(), "error", err)
 		nc.Close()
 		return
 	}
+	if !l.crowd.enter(c) {
+		nc.Close()
+		return
+	}
 	if !l.add(c) {
-		l.early.Add(-1)
+		l.crowd.leave(c)
 		nc.Close()
 		return
 	}
@@ -176,6 +172,7 @@ func (l *Listener) add(c *Conn) bool {
 }
 
 func (l *Listener) remove(c *Conn) {
+	l.crowd.leave(c)
 	l.mu.Lock()
 	delete(l.conns, c)
 	l.mu.Unlock()
@@ -187,6 +184,20 @@ func (l *Listener) Count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.conns)
+}
+
+// Trim has clients that have been at rest wait on new goroutines: the stack of
+// one that has worked stays big. It is for times in which nothing much happens,
+// and concerns those that were busy at the last call and are not now.
+func (l *Listener) Trim() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		if c.session.Load() != nil && c.worked.Swap(false) {
+			c.repark.Store(true)
+			c.interrupt()
+		}
+	}
 }
 
 // Shutdown tells every client that the server goes down and waits until they

@@ -38,7 +38,6 @@ type Conn struct {
 	in     []byte  // what was read and is no whole element yet
 	inBuf  *buffer // whose memory in is, nil if it has grown out of it
 	state  state
-	sent   bool // our stream header
 	early  bool // counted among those that have not logged in
 
 	host     *local.Host
@@ -55,9 +54,11 @@ type Conn struct {
 	ctx     context.Context // sends within it belong to the burst
 	out     outbox
 	closing chan struct{} // closed by Close
-	removed chan struct{} // closed when the session is out of everybody's sight
 	done    chan struct{}
 	reason  atomic.Pointer[stream.Error]
+
+	worked atomic.Bool // something has come since the last Trim
+	repark atomic.Bool // the interruption is for Trim
 }
 
 func newConn(l *Listener, nc net.Conn) (*Conn, error) {
@@ -65,12 +66,12 @@ func newConn(l *Listener, nc net.Conn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{l: l, sock: s, early: true, closing: make(chan struct{}), removed: make(chan struct{}), done: make(chan struct{})}
+	c := &Conn{l: l, sock: s, closing: make(chan struct{}), done: make(chan struct{})}
 	c.framer = stream.New(l.earlyLimits())
 	c.stream.Addr, _ = netip.ParseAddrPort(nc.RemoteAddr().String())
 	c.stream.Reply = func(st *xmpp.Stanza) { c.append(c.ctx, st) }
 	c.ctx = sm.WithBurst(l.ctx, &c.burst)
-	c.out.w = s
+	c.out.w, c.out.limit, c.out.mute = s, earlyOutbox, l.TLS
 	s.drained, s.owner = c.Flush, c
 	return c, nil
 }
@@ -86,6 +87,10 @@ func (l *Listener) lateLimits() stream.Limits {
 // start runs the connection up to a handshake, or to its end.
 func (c *Conn) start() {
 	c.sock.SetReadDeadline(time.Now().Add(c.l.server.NegotiationTimeout()))
+	if r := c.reason.Load(); r != nil { // before there was a deadline to move
+		c.end(r)
+		return
+	}
 	if c.l.TLS {
 		if err := c.handshake(""); err != nil {
 			c.end(err)
@@ -111,31 +116,8 @@ func (c *Conn) Close(reason *stream.Error) {
 // interrupt wakes the reader.
 func (c *Conn) interrupt() { c.sock.SetReadDeadline(time.Unix(1, 0)) }
 
-// Done is closed when the connection is over and its session closed.
+// Done is closed when nothing is written any more and the session is closed.
 func (c *Conn) Done() <-chan struct{} { return c.done }
-
-// farewell writes the last bytes of the stream, once.
-func (c *Conn) farewell(reason *stream.Error) {
-	o := &c.out
-	o.mu.Lock()
-	if o.closing || o.gone {
-		o.mu.Unlock()
-		return
-	}
-	if o.buf == nil {
-		o.buf = getOut()
-	}
-	if !c.sent && reason != nil {
-		*o.buf = c.appendHeader(*o.buf)
-	}
-	if reason != nil {
-		*o.buf = reason.AppendXML(*o.buf)
-	}
-	*o.buf = append(*o.buf, "</stream:stream>"...)
-	o.closing = true
-	o.mu.Unlock()
-	c.Flush()
-}
 
 // patience is how long a client has to take the last bytes.
 const patience = 2 * time.Second
@@ -143,43 +125,56 @@ const patience = 2 * time.Second
 // end cleans up. It runs on the reader's goroutine, last.
 func (c *Conn) end(err error) {
 	defer c.l.remove(c)
-	defer close(c.done)
-	c.left()
 	c.release()
 	var fatal *stream.Error
-	if errors.As(err, &fatal) {
+	if errors.As(err, &fatal) || err == nil {
 		c.farewell(fatal)
-	} else if err == nil {
-		c.farewell(nil)
 	}
-	unwritten, late := c.settle()
+	c.settle()
+	unwritten := c.out.stop()
+	ctx := context.WithoutCancel(c.ctx)
+	c.burst.Begin()
 	if s := c.session.Load(); s != nil {
-		c.host.Sessions.CloseSession(context.WithoutCancel(c.l.ctx), s, "")
-		c.host.Auth.Leave(context.WithoutCancel(c.l.ctx), c.identity)
+		c.host.Sessions.CloseSession(ctx, s, "")
+		c.host.Auth.Leave(ctx, c.identity)
 		c.log("session closed", err)
 	}
-	close(c.removed)
-	c.rescue(unwritten)
+	refused, late := c.out.end()
+	c.rescue(append(unwritten, refused...))
 	c.rescue(late)
 	if c.host != nil {
-		sm.StreamFinished.Run(c.l.ctx, c.host.Parts.Hooks, &c.stream)
+		sm.StreamFinished.Run(ctx, c.host.Parts.Hooks, &c.stream)
 	}
-	c.sock.linger(patience)
+	c.burst.End()
+	close(c.done)
+	c.hangUp()
 }
 
-// settle waits a bounded time for the last bytes to go and returns the stanzas
-// that did not.
-func (c *Conn) settle() (unwritten, late []byte) {
-	if c.sock.broken() == nil && c.sock.congested() {
-		t := time.NewTimer(patience)
-		defer t.Stop()
+// settle waits a bounded time for the last bytes to go.
+func (c *Conn) settle() {
+	c.Flush()
+	var t *time.Timer
+	for c.sock.broken() == nil && c.sock.congested() {
+		if t == nil {
+			t = time.NewTimer(patience)
+			defer t.Stop()
+		}
 		select {
 		case <-c.sock.flushed():
+			c.Flush()
 		case <-t.C:
+			return
 		}
 	}
-	c.Flush()
-	return c.leftover()
+}
+
+// hangUp closes the connection.
+func (c *Conn) hangUp() {
+	if c.tls != nil && !c.sock.congested() {
+		// Where that fails there is nobody to hear it.
+		c.tls.CloseWrite()
+	}
+	c.sock.linger(patience)
 }
 
 func (c *Conn) log(what string, err error) {
@@ -190,12 +185,4 @@ func (c *Conn) log(what string, err error) {
 		why = err.Error()
 	}
 	c.l.log.Info(what, "jid", c.session.Load().JID.String(), "address", c.stream.Addr.String(), "reason", why)
-}
-
-// left takes the connection out of those that have not logged in.
-func (c *Conn) left() {
-	if c.early {
-		c.early = false
-		c.l.early.Add(-1)
-	}
 }

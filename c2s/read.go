@@ -3,6 +3,7 @@ package c2s
 import (
 	"errors"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/gabberd/gabberd/xmpp/stream"
@@ -14,19 +15,37 @@ var errEnd = errors.New("closed by client")
 // errHandshake says that the client goes on encrypted.
 var errHandshake = errors.New("starttls")
 
+// errRepark says that the connection shall go on on another goroutine.
+var errRepark = errors.New("repark")
+
 // read is the connection's goroutine: it waits for bytes, works through what
 // they hold, and cleans up at the end.
-func (c *Conn) read() {
-	err := c.loop()
-	if errors.Is(err, errHandshake) {
+func (c *Conn) read() { c.after(c.loop()) }
+
+// repose is read for a client from which nothing is expected soon: it waits where
+// the stack is still small.
+func (c *Conn) repose() {
+	if err := c.sock.wait(); err != nil {
+		c.after(c.why(err))
+		return
+	}
+	c.read()
+}
+
+// after goes on with what reading has ended with.
+func (c *Conn) after(err error) {
+	switch {
+	case errors.Is(err, errHandshake):
 		c.in = c.in[:0]
 		c.release()
 		if err = c.handshake(c.stream.Local.Domain()); err == nil {
 			go c.read()
 			return
 		}
-	}
-	if errors.Is(err, errEnd) {
+	case errors.Is(err, errRepark):
+		go c.repose()
+		return
+	case errors.Is(err, errEnd):
 		err = nil
 	}
 	c.end(err)
@@ -38,6 +57,7 @@ func (c *Conn) loop() error {
 		if err != nil {
 			return c.why(err)
 		}
+		c.worked.Store(true)
 		c.burst.Begin()
 		err = c.work()
 		c.burst.End()
@@ -55,13 +75,27 @@ func (c *Conn) why(err error) error {
 	if r := c.reason.Load(); r != nil {
 		return r
 	}
-	if broken := c.sock.broken(); broken != nil {
-		return broken
+	if err := c.broken(); err != nil {
+		return err
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if c.repark.Swap(false) {
+			if err := c.stay(); err != nil {
+				return err
+			}
+			return errRepark
+		}
 		return stream.ConnectionTimeout.With("You took too long to log in")
 	}
 	return err
+}
+
+// broken is why nothing can be written to the client any more.
+func (c *Conn) broken() error {
+	if err := c.sock.broken(); err != nil {
+		return err
+	}
+	return c.out.broken()
 }
 
 // fill waits for bytes and appends them to c.in. While it waits it holds no
@@ -136,9 +170,11 @@ func (c *Conn) release() {
 }
 
 // work deals with every whole element in c.in and keeps the rest.
-func (c *Conn) work() error {
+func (c *Conn) work() (err error) {
+	defer c.survive(&err)
 	b := c.in
-	for len(b) > 0 {
+	// Also with nothing left: the framer gives its memory back then.
+	for {
 		fr, n, err := c.framer.Next(b)
 		if err != nil {
 			return err
@@ -158,9 +194,28 @@ func (c *Conn) work() error {
 			return c.reason.Load()
 		}
 	}
+	c.remain(b)
+	return nil
+}
+
+// remain keeps what is no whole element yet, and not the memory of a long one that
+// came before it.
+func (c *Conn) remain(b []byte) {
+	if c.inBuf == nil && len(b) > 0 && len(b) <= bufferSize/2 {
+		c.inBuf = getBuffer()
+		c.in = c.inBuf.data[:copy(c.inBuf.data[:], b)]
+		return
+	}
 	c.in = c.in[:copy(c.in[:cap(c.in)], b)]
 	c.release()
-	return nil
+}
+
+// survive keeps a bug that one client has met from ending the server.
+func (c *Conn) survive(err *error) {
+	if p := recover(); p != nil {
+		c.l.log.Error("connection panicked", "address", c.stream.Addr.String(), "panic", p, "stack", string(debug.Stack()))
+		*err = stream.InternalServerError
+	}
 }
 
 func (c *Conn) frame(fr stream.Frame) error {

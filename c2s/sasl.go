@@ -63,6 +63,9 @@ func (c *Conn) step(el *xmpp.Element) error {
 	case err != nil:
 		return c.refuse(err)
 	case !done:
+		if len(out) == 0 {
+			out = nil // an equals sign is for successes (RFC 6120 §6.4.6)
+		}
 		c.write(saslElement("challenge", out))
 		return nil
 	}
@@ -70,7 +73,8 @@ func (c *Conn) step(el *xmpp.Element) error {
 	c.exchange = nil
 	c.stream.User = c.identity.User
 	c.write(saslElement("success", out))
-	c.left()
+	c.l.crowd.leave(c)
+	c.out.restart(maxOutbox)
 	c.framer.Reset()
 	c.framer.SetLimits(c.l.lateLimits())
 	c.state = returning
@@ -96,11 +100,17 @@ func (c *Conn) refuse(err error) error {
 		c.l.log.Error("login failed for an inner reason", "address", c.stream.Addr.String(), "error", err)
 		f = &auth.Failure{Condition: "temporary-auth-failure", Text: "Try again later"}
 	}
+	if f.Cause != nil {
+		c.l.log.Error("login failed for an inner reason", "address", c.stream.Addr.String(), "error", f.Cause)
+	}
 	b := xmpp.Build(nsSASL, "failure").Open("", f.Condition).Close()
 	if f.Text != "" {
 		b.Open("", "text").Attr("xml:lang", "en").Text(f.Text).Close()
 	}
 	c.write(b.Done().AppendXML(nil, xmpp.NSClient))
+	if f.End != nil {
+		return f.End
+	}
 	if c.failures++; c.failures >= maxFailures {
 		return stream.PolicyViolation.With("Too many failed logins")
 	}

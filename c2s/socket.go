@@ -177,14 +177,15 @@ func (s *socket) drain() {
 		if len(p) == 0 || s.err != nil {
 			s.draining = false
 			s.pending = nil
-			if s.idle != nil {
-				close(s.idle)
-				s.idle = nil
-			}
 			broken := s.err != nil
+			idle := s.idle
+			s.idle = nil
 			s.mu.Unlock()
 			if !broken && s.drained != nil {
 				s.drained()
+			}
+			if idle != nil {
+				close(idle)
 			}
 			return
 		}
@@ -200,7 +201,7 @@ func (s *socket) drain() {
 	}
 }
 
-// writeAll writes p; every piece that the peer takes renews its time.
+// writeAll writes p; whatever the peer takes renews its time.
 func (s *socket) writeAll(p []byte) error {
 	for len(p) > 0 {
 		if s.timeout > 0 {
@@ -210,12 +211,13 @@ func (s *socket) writeAll(p []byte) error {
 		}
 		piece := p[:min(len(p), 64<<10)]
 		n, err := s.Conn.Write(piece)
-		if err != nil {
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err
 		}
 		p = p[n:]
 	}
-	return nil
+	// A deadline that passes later would break a connection that is idle.
+	return s.Conn.SetWriteDeadline(time.Time{})
 }
 
 // congested reports whether the kernel does not take what it was given.
@@ -260,6 +262,7 @@ func (s *socket) linger(d time.Duration) {
 		discard(s.Conn, 1<<20)
 	}
 	s.Conn.Close()
+	<-s.flushed() // whoever waits for the peer ends now
 }
 
 // discard reads up to n bytes, or until there is nothing more.

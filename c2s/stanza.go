@@ -10,6 +10,9 @@ import (
 
 // element deals with an element of the stream, by how far the client has come.
 func (c *Conn) element(fr stream.Frame) error {
+	if len(fr.Prefix) > 0 && string(fr.NS) == xmpp.NSClient {
+		return stream.BadNamespacePrefix.With("Stanzas have no prefix")
+	}
 	switch c.state {
 	case knocking:
 		return c.knock(fr)
@@ -59,7 +62,10 @@ func (c *Conn) beforeBind(fr stream.Frame) error {
 		return stream.UnsupportedStanzaType
 	}
 	st, err := xmpp.ReadStanza(fr, c.identity.User, c.stream.Lang)
-	if err != nil {
+	switch {
+	case errors.Is(err, xmpp.ErrForged):
+		return stream.InvalidFrom
+	case err != nil:
 		return errNotBound
 	}
 	el := st.Payload()
@@ -104,7 +110,7 @@ func (c *Conn) stanza(fr stream.Frame) error {
 // session6120 answers the request for a session of RFC 3921, which old clients
 // still send after bind.
 func (c *Conn) session6120(st *xmpp.Stanza, s *sm.Session) bool {
-	if st.Type != "set" || !st.Has(nsSession, "session") {
+	if st.Type != "set" || st.To != s.JID.Bare() && st.To != s.JID.Host() || !st.Has(nsSession, "session") {
 		return false
 	}
 	s.Send(c.ctx, st.Reply(nil))

@@ -1,7 +1,6 @@
 package c2s
 
 import (
-	"crypto/rand"
 	"strings"
 
 	"github.com/gabberd/gabberd/auth"
@@ -25,8 +24,11 @@ func (c *Conn) open(fr stream.Frame) error {
 	if c.state != greeting && c.state != returning {
 		return stream.BadFormat.With("The stream is open already")
 	}
-	if string(fr.Name) != "stream" || string(fr.NS) != nsStream {
+	if string(fr.NS) != nsStream {
 		return stream.InvalidNamespace.With("A stream begins with <stream:stream> in " + nsStream)
+	}
+	if string(fr.Name) != "stream" {
+		return stream.BadFormat.With("A stream begins with <stream:stream>")
 	}
 	if string(c.framer.Namespace("")) != xmpp.NSClient {
 		return stream.InvalidNamespace.With("The content of a client's stream is in " + xmpp.NSClient)
@@ -40,17 +42,10 @@ func (c *Conn) open(fr stream.Frame) error {
 	if v := string(fr.Attr("version")); !strings.HasPrefix(v, "1.") {
 		return stream.UnsupportedVersion.With("This server speaks version 1.0")
 	}
-	c.sent = false
 	if e := sm.StreamStarted.Run(c.ctx, c.host.Parts.Hooks, nil, &c.stream); e != nil {
 		return e
 	}
-	c.out.mu.Lock()
-	if c.out.buf == nil {
-		c.out.buf = getOut()
-	}
-	*c.out.buf = c.appendHeader(*c.out.buf)
-	c.out.mu.Unlock()
-	c.write(c.features())
+	c.greet(c.features())
 	c.state++
 	return nil
 }
@@ -73,20 +68,9 @@ func (c *Conn) address(fr stream.Frame) error {
 		return stream.HostUnknown.With("You have logged in at " + c.host.Domain)
 	}
 	c.host = h
+	c.out.serves(h.Domain)
 	c.stream.Sessions, c.stream.Local = h.Sessions, h.JID
 	return nil
-}
-
-// appendHeader writes our stream header.
-func (c *Conn) appendHeader(b []byte) []byte {
-	c.sent = true
-	b = append(b, "<?xml version='1.0'?><stream:stream id='"...)
-	b = append(b, rand.Text()...)
-	b = append(b, "' version='1.0' xml:lang='en' xmlns:stream='"+nsStream+"' xmlns='"+xmpp.NSClient+"'"...)
-	if c.host != nil {
-		b = append(append(append(b, " from='"...), c.host.Domain...), '\'')
-	}
-	return append(b, '>')
 }
 
 // features is what the client may do next, in ejabberd's order.
@@ -112,7 +96,7 @@ func (c *Conn) earlyFeatures(b []byte) []byte {
 		b = append(append(append(b, "<mechanism>"...), m...), "</mechanism>"...)
 	}
 	b = append(b, "</mechanisms>"...)
-	if types := c.bindings(); len(types) > 0 {
+	if types := c.host.Auth.Bindings(c.forAuth()); len(types) > 0 {
 		b = append(b, "<sasl-channel-binding xmlns='"+nsCB+"'>"...)
 		for _, t := range types {
 			b = append(append(append(b, "<channel-binding type='"...), t...), "'/>"...)
@@ -135,19 +119,4 @@ func (c *Conn) mustEncrypt() bool { return c.tls == nil && c.l.StartTLSRequired 
 // forAuth is what a login may know of the stream.
 func (c *Conn) forAuth() auth.Stream {
 	return auth.Stream{TLS: c.stream.TLS, Addr: c.stream.Addr, Lang: c.stream.Lang, ServerCertificate: c.cert}
-}
-
-// bindings are the kinds of channel binding that this stream has (XEP-0440).
-func (c *Conn) bindings() []string {
-	if c.stream.TLS == nil {
-		return nil
-	}
-	var out []string
-	if c.stream.TLS.Version >= 0x0304 {
-		out = append(out, "tls-exporter")
-	}
-	if c.cert != nil {
-		out = append(out, "tls-server-end-point")
-	}
-	return out
 }

@@ -14,6 +14,9 @@ import (
 // not say so in the handshake. It blocks, within the deadline for logging in.
 func (c *Conn) handshake(domain string) error {
 	c.domain = domain
+	if !c.out.silence() {
+		return errors.New("TLS handshake: the client has not read what it was sent before")
+	}
 	c.sock.async = false
 	t := tls.Server(c.sock, c.l.tls)
 	if err := t.HandshakeContext(c.l.ctx); err != nil {
@@ -23,10 +26,7 @@ func (c *Conn) handshake(domain string) error {
 	state := t.ConnectionState()
 	c.stream.TLS = &state
 	c.tls = t
-	c.out.mu.Lock()
-	c.out.w = t
-	c.out.mu.Unlock()
-	c.sent = false
+	c.out.encrypt(t)
 	c.framer.Reset()
 	c.state = greeting
 	return nil

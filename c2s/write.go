@@ -2,31 +2,11 @@ package c2s
 
 import (
 	"context"
-	"io"
-	"sync"
 
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
 	"github.com/gabberd/gabberd/xmpp/stream"
 )
-
-// maxOutbox is how many bytes may wait for a client that does not read. A
-// single stanza may be longer.
-const maxOutbox = 4 << 20
-
-// An outbox is what waits to be written to a client. Whoever appends to it also
-// writes, or has it written at the end of his burst; nobody ever waits for the
-// client.
-type outbox struct {
-	mu      sync.Mutex
-	buf     *[]byte // whole stanzas; nil when there are none
-	writing bool    // somebody is at it and will look again
-	held    bool    // somebody's burst will write it
-	closing bool    // the last bytes are in it
-	late    []byte  // stanzas that came after them
-	gone    bool    // nothing is written any more
-	w       io.Writer
-}
 
 // Send appends the stanza to what the client is sent, after the hooks of this
 // device (user_receive_packet, c2s_filter_send). It never blocks.
@@ -46,34 +26,24 @@ func (c *Conn) Send(ctx context.Context, st *xmpp.Stanza) {
 func (c *Conn) append(ctx context.Context, st *xmpp.Stanza) {
 	o := &c.out
 	o.mu.Lock()
-	if o.gone {
+	switch {
+	case o.over:
 		o.mu.Unlock()
 		c.again(ctx, st)
 		return
-	}
-	if o.closing {
-		if len(o.late) < maxOutbox {
-			o.late = st.AppendXML(o.late)
-		}
+	case o.closing || o.gone:
+		o.keep(st)
 		o.mu.Unlock()
 		return
-	}
-	if o.buf == nil {
-		o.buf = getOut()
-	}
-	before := len(*o.buf)
-	*o.buf = st.AppendXML(*o.buf)
-	if before > maxOutbox {
-		*o.buf = (*o.buf)[:before]
+	case o.buf != nil && len(*o.buf) > o.limit:
+		o.keep(st)
 		o.mu.Unlock()
 		c.Close(stream.ResourceConstraint.With("You do not read what you are sent"))
 		return
 	}
-	wake := !o.held && !o.writing
-	if wake {
-		o.held = sm.Hold(ctx, c)
-		wake = !o.held
-	}
+	b := o.open()
+	*b = st.AppendXML(*b)
+	wake := !o.writing && !o.heldBy(sm.BurstOf(ctx), c)
 	o.mu.Unlock()
 	if wake {
 		c.Flush()
@@ -85,10 +55,20 @@ func (c *Conn) write(b []byte) {
 	o := &c.out
 	o.mu.Lock()
 	if !o.gone && !o.closing {
-		if o.buf == nil {
-			o.buf = getOut()
-		}
-		*o.buf = append(*o.buf, b...)
+		buf := o.open()
+		*buf = append(*buf, b...)
+	}
+	o.mu.Unlock()
+	c.Flush()
+}
+
+// greet writes our stream header and what stands behind it.
+func (c *Conn) greet(features []byte) {
+	o := &c.out
+	o.mu.Lock()
+	if !o.gone && !o.closing {
+		buf := o.open()
+		*buf = append(o.header(*buf), features...)
 	}
 	o.mu.Unlock()
 	c.Flush()
@@ -99,58 +79,57 @@ func (c *Conn) write(b []byte) {
 func (c *Conn) Flush() {
 	o := &c.out
 	o.mu.Lock()
-	o.held = false
+	defer o.mu.Unlock()
+	o.holder = nil
 	if o.writing {
-		o.mu.Unlock()
 		return
 	}
 	o.writing = true
-	for o.buf != nil && !o.gone && !c.sock.congested() {
-		b := o.buf
-		o.buf = nil
-		o.mu.Unlock()
-		_, err := o.w.Write(*b)
-		putOut(b)
-		o.mu.Lock()
-		if err != nil {
-			o.gone = true
+	for o.buf != nil && !o.gone && !o.mute && !c.sock.congested() {
+		if o.pass() != nil {
 			c.interrupt()
 		}
 	}
+	// Should the client take everything from now on, the drain that notices
+	// waits for the lock, and flushes again.
 	o.writing = false
-	again := o.buf != nil && !o.gone && !c.sock.congested()
-	o.mu.Unlock()
-	if again { // the client took everything just before we looked
-		c.Flush()
-	}
 }
 
-// leftover ends the outbox and returns the stanzas that were not written.
-func (c *Conn) leftover() (unwritten, late []byte) {
+// farewell writes the last bytes of the stream, once. During a handshake it does
+// nothing: the reader says farewell when that is over.
+func (c *Conn) farewell(reason *stream.Error) {
 	o := &c.out
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.gone = true
-	if o.buf != nil {
-		unwritten = *o.buf
-		o.buf = nil
-	}
-	late, o.late = o.late, nil
-	return unwritten, late
-}
-
-// again routes a stanza that has come too late for this connection. Its session
-// is closed by then, so it finds another one, or is kept.
-func (c *Conn) again(ctx context.Context, st *xmpp.Stanza) {
-	s := c.session.Load()
-	if s == nil || st.Kind != xmpp.Message || st.Type == "error" || st.Type == "groupchat" {
+	if o.closing || o.gone || o.mute {
+		o.mu.Unlock()
 		return
 	}
-	<-c.removed
+	b := o.open()
+	if reason != nil {
+		if !o.headed {
+			*b = o.header(*b)
+		}
+		*b = reason.AppendXML(*b)
+	}
+	if o.headed {
+		*b = append(*b, "</stream:stream>"...)
+	}
+	o.closing = true
+	o.mu.Unlock()
+	c.Flush()
+}
+
+// again routes a stanza that was not written to this client. Its session is
+// closed by then, so it finds another one, or is kept, or bounces. Presence says
+// how things were for a session that is gone.
+func (c *Conn) again(ctx context.Context, st *xmpp.Stanza) {
+	if c.session.Load() == nil || st.Kind == xmpp.Presence || st.To.IsZero() {
+		return
+	}
 	c.host.Sessions.Route(ctx, st)
 }
 
-// rescue routes the messages again that were not written (as if the session had
+// rescue routes the stanzas again that were not written (as if the session had
 // ended before they came).
 func (c *Conn) rescue(b []byte) {
 	if len(b) == 0 || c.session.Load() == nil {
@@ -165,7 +144,7 @@ func (c *Conn) rescue(b []byte) {
 		}
 		if fr.Kind == stream.Element {
 			if st, err := xmpp.ParseStanza(fr); err == nil {
-				c.again(c.l.ctx, st)
+				c.again(c.ctx, st)
 			}
 		}
 		wrapped = wrapped[n:]

@@ -32,6 +32,7 @@ type peer struct {
 	root string // "/" or GABBERD_PEER_ROOT
 	dir  string // as the peer sees it
 	addr string
+	api  string // of ejabberd's HTTP commands
 }
 
 func newPeer(t *testing.T, user string) *peer {
@@ -198,19 +199,19 @@ func startEjabberd(t *testing.T, top options, hosts map[string]options) *peer {
 	}
 	p.start("ejabberdctl", "--config-dir", p.dir+"/conf", "--logs", p.dir+"/log", "--spool", p.dir+"/spool",
 		"--ctl-config", p.dir+"/conf/ejabberdctl.cfg", "foreground")
-	t.Setenv("GABBERD_PEER_API", fmt.Sprintf("http://%s/api/", loopback(api)))
+	p.api = fmt.Sprintf("http://%s/api/", loopback(api))
 	return p
 }
 
-// ejabberdAccount makes an account through ejabberd's HTTP API.
-func ejabberdAccount(t *testing.T, jid, password string) {
+// register makes an account through ejabberd's HTTP API.
+func (p *peer) register(t *testing.T, jid, password string) {
 	t.Helper()
 	user, host, _ := strings.Cut(jid, "@")
 	body, err := json.Marshal(map[string]string{"user": user, "host": host, "password": password})
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.Post(os.Getenv("GABBERD_PEER_API")+"register", "application/json", bytes.NewReader(body))
+	resp, err := http.Post(p.api+"register", "application/json", bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,6 +66,9 @@ type Host struct {
 
 // New returns the virtual host domain, which nobody is routed to yet.
 func New(domain xmpp.JID, p Parts) *Host {
+	if p.Hooks != nil && p.Sessions != nil {
+		endRemoved(p.Hooks, p.Sessions)
+	}
 	return &Host{Domain: domain.Domain(), JID: domain.Host(), Parts: p, features: map[string]int{}, account: map[string]int{}}
 }
 

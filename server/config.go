@@ -93,18 +93,23 @@ func ramDB(f *config.Fields, p *string, name, doc string) {
 	})
 }
 
-// readConfiguration reads the file and checks all of it. The error joins every
-// mistake.
-func readConfiguration(opt Options) (*configuration, error) {
+// tree reads the file and whatever it includes, and checks nothing.
+func (opt Options) tree() (*config.Tree, error) {
 	file, err := filepath.Abs(opt.Config)
 	if err != nil {
 		return nil, err
 	}
 	home, _ := os.UserHomeDir() // only a keyword; empty where there is none
-	t, err := config.Load(opt.Config, config.LoadOptions{Keywords: map[string]string{
+	return config.Load(opt.Config, config.LoadOptions{Keywords: map[string]string{
 		"HOME": home, "CONFIG_PATH": filepath.Dir(file), "DATABASE_PATH": opt.Data, "LOG_PATH": opt.Data,
 		"SEMVER": Version + ".0", "VERSION": Version,
 	}})
+}
+
+// readConfiguration reads the file and checks all of it. The error joins every
+// mistake.
+func readConfiguration(opt Options) (*configuration, error) {
+	t, err := opt.tree()
 	if err != nil {
 		return nil, err
 	}
@@ -125,12 +130,12 @@ func readConfiguration(opt Options) (*configuration, error) {
 func readHost(t *config.Tree, domain string, known []modules.Module) *hostConfig {
 	h := &hostConfig{domain: domain}
 	t.DecodeHost(domain, &h.options, &h.rules, &h.sql, &h.auth)
+	o := &h.options
+	h.auth.Inherit(o.DefaultDB, o.Cache.Use, o.Cache.Size, o.Cache.LifeTime)
 	var list []modules.Prepared
-	named := map[string]config.Named{}
 	for _, n := range t.Modules(domain) {
 		for _, m := range known {
 			if m.Name == n.Name {
-				named[m.Name] = n
 				list = append(list, m.Prepare(func(d config.Declarer) { t.DecodeModule(n, d) }))
 			}
 		}

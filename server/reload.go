@@ -18,6 +18,8 @@ var Reloaded = hooks.NewEvent[struct{}]("config_reloaded", "A new configuration 
 // the server runs. It returns a sentence for everything that cannot. An error
 // leaves everything as it was.
 func (s *Server) reload(ctx context.Context) (left []string, err error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
 	fresh, err := readConfiguration(s.opt)
 	if err != nil {
 		return nil, err

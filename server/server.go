@@ -39,6 +39,7 @@ type Options struct {
 	Ready   func(Addresses) // called once, when everybody is let in; may be nil
 	Reload  <-chan struct{} // asks for a reload, as SIGHUP does; may be nil
 	Reopen  func() error    // reopens the log file; may be nil
+	Exit    func(code int)  // ends the process; nil: os.Exit
 }
 
 // Addresses is where the server listens, by module of the listener, in the order
@@ -66,6 +67,9 @@ type Server struct {
 	rules    *acl.Ruleset // of the server as a whole
 	stop     context.CancelCauseFunc
 	ctx      context.Context
+
+	// changing is held by who starts and stops modules: a reload, restart_module.
+	changing sync.Mutex
 
 	mu        sync.RWMutex // guards what a reload changes
 	conf      *configuration
@@ -151,6 +155,7 @@ func (s *Server) serve() error {
 		return err
 	}
 	wg.Go(func() { s.certs.watch(inner) })
+	wg.Go(func() { s.giveBack(inner) })
 	s.announce()
 	for {
 		select {
@@ -256,6 +261,7 @@ func (s *Server) book(host string) *acl.Ruleset {
 	return nil
 }
 
+// String is which server this is, and whose place it takes.
 func (s *Server) String() string {
 	return fmt.Sprintf("gabberd %s for ejabberd %s", ownVersion, Version)
 }

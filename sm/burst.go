@@ -12,10 +12,14 @@ type Flusher interface{ Flush() }
 // worked through. Connections that got something out of it are flushed once, at
 // its end: a small write costs as much as a big one.
 type Burst struct {
-	mu   sync.Mutex
-	open bool
-	held []Flusher
+	mu    sync.Mutex
+	open  bool
+	held  []Flusher
+	spare []Flusher // of the goroutine that ends the burst: memory for the next one
 }
+
+// maxSpare keeps one big burst from holding memory for ever.
+const maxSpare = 64
 
 type burstKey struct{}
 
@@ -46,18 +50,31 @@ func (b *Burst) End() {
 	b.mu.Lock()
 	b.open = false
 	held := b.held
-	b.held = nil
+	b.held = b.spare
 	b.mu.Unlock()
 	for _, f := range held {
 		f.Flush()
 	}
+	clear(held)
+	if b.spare = held[:0]; cap(held) > maxSpare {
+		b.spare = nil
+	}
+}
+
+// BurstOf is the burst that sends within ctx belong to, nil if there is none.
+func BurstOf(ctx context.Context) *Burst {
+	b, _ := ctx.Value(burstKey{}).(*Burst)
+	return b
 }
 
 // Hold reports whether f will be flushed at the end of ctx's burst. If not, the
 // caller flushes.
-func Hold(ctx context.Context, f Flusher) bool {
-	b, ok := ctx.Value(burstKey{}).(*Burst)
-	if !ok {
+func Hold(ctx context.Context, f Flusher) bool { return BurstOf(ctx).Hold(f) }
+
+// Hold reports whether f will be flushed at the end of b. If not, the caller
+// flushes. A nil Burst holds nothing.
+func (b *Burst) Hold(f Flusher) bool {
+	if b == nil {
 		return false
 	}
 	b.mu.Lock()

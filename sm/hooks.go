@@ -13,36 +13,36 @@ var (
 	PreAuth        = hooks.NewFold[[]*xmpp.Element, *Stream]("c2s_pre_auth_features", "What a client is offered before it has logged in, besides encryption and mechanisms.")
 	Unauthed       = hooks.NewFold[bool, Unauthenticated]("c2s_unauthenticated_packet", "A client that has not logged in has sent a stanza. True: it was dealt with.")
 	PostAuth       = hooks.NewFold[[]*xmpp.Element, *Stream]("c2s_post_auth_features", "What a client is offered when it has logged in, besides bind.")
-	Forbidden      = hooks.NewEvent[xmpp.JID]("forbidden_session_hook", "A client was refused a session by the access rule of its listener.")
-	SessionOpened  = hooks.NewEvent[*Session]("c2s_session_opened", "A client has bound a resource and is about to be told so.")
+	Forbidden      = hooks.NewEvent[xmpp.JID]("forbidden_session_hook", "A client was refused a session by the access rule of its listener.").ByHand("JID", handJID)
+	SessionOpened  = hooks.NewEvent[*Session]("c2s_session_opened", "A client has bound a resource and is about to be told so.").ByHand("JID", handSession)
 	StreamFinished = hooks.NewEvent[*Stream]("c2s_closed", "A client's stream is over.")
 )
 
 // The hooks of a session's life, in the order in which they run.
 var (
-	Opened      = hooks.NewEvent[*Session]("sm_register_connection_hook", "A client has bound a resource.")
-	UserSend    = hooks.NewFold[*xmpp.Stanza, *Session]("user_send_packet", "A client has sent a stanza. Nil drops it.")
-	SelfPresent = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_self_presence", "A client has sent presence to everybody: it may be changed before it goes out.")
-	Present     = hooks.NewEvent[*Session]("set_presence_hook", "A client has become available, or changed its presence.")
-	Unpresent   = hooks.NewEvent[Leaving]("unset_presence_hook", "A client has become unavailable.")
-	Kicked      = hooks.NewEvent[xmpp.JID]("sm_kick_user", "An operator has ended the sessions of a user.")
-	Closed      = hooks.NewEvent[*Session]("sm_remove_connection_hook", "A session has ended.")
+	Opened      = hooks.NewEvent[*Session]("sm_register_connection_hook", "A client has bound a resource.").ByHand("JID", handSession)
+	UserSend    = hooks.NewFold[*xmpp.Stanza, *Session]("user_send_packet", "A client has sent a stanza. Nil drops it.").ByHand("JID STANZA", handSent)
+	SelfPresent = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_self_presence", "A client has sent presence to everybody: it may be changed before it goes out.").ByHand("JID STANZA", handSent)
+	Present     = hooks.NewEvent[*Session]("set_presence_hook", "A client has become available, or changed its presence.").ByHand("JID", handSession)
+	Unpresent   = hooks.NewEvent[Leaving]("unset_presence_hook", "A client has become unavailable.").ByHand("JID STATUS…", handLeaving)
+	Kicked      = hooks.NewEvent[xmpp.JID]("sm_kick_user", "An operator has ended the sessions of a user.").ByHand("JID", handJID)
+	Closed      = hooks.NewEvent[*Session]("sm_remove_connection_hook", "A session has ended.").ByHand("JID", handSession)
 )
 
 // The hooks of a stanza on its way to a user, in the order in which they run.
 var (
-	Receive       = hooks.NewFold[*xmpp.Stanza, *Sessions]("sm_receive_packet", "A stanza has arrived for a user of this host. Nil drops it.")
-	Privacy       = hooks.NewFold[bool, PrivacyCheck]("privacy_check_packet", "May this stanza go from or to this user?")
-	InSubscribe   = hooks.NewFold[bool, *xmpp.Stanza]("roster_in_subscription", "A subscription stanza has arrived. True: the user's clients shall see it.")
-	OutSubscribe  = hooks.NewFold[*xmpp.Stanza, *Session]("roster_out_subscription", "A user sends a subscription stanza. Nil: it is not to be sent.")
-	PresenceIn    = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_presence_in", "A client is about to get presence. Nil drops it.")
-	UserReceive   = hooks.NewFold[*xmpp.Stanza, *Session]("user_receive_packet", "A client is about to get a stanza. Nil drops it.")
-	FilterSend    = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_filter_send", "A stanza is about to be written to a client. Nil drops it.")
-	Offline       = hooks.NewFold[Fate, *xmpp.Stanza]("offline_message_hook", "A message has found nobody at home.")
-	BounceUser    = hooks.NewFold[Fate, *xmpp.Stanza]("bounce_sm_packet", "A stanza has found no session to go to.")
-	Probed        = hooks.NewEvent[*xmpp.Stanza]("presence_probe_hook", "Somebody who may asks whether a user is there.")
-	Subscriptions = hooks.NewFold[Contacts, xmpp.JID]("roster_get_subscription_lists", "Who gets a user's presence, and whose he gets.")
-	JIDInfo       = hooks.NewFold[Contact, Pair]("roster_get_jid_info", "How a user stands to a contact.")
+	Receive       = hooks.NewFold[*xmpp.Stanza, *Sessions]("sm_receive_packet", "A stanza has arrived for a user of this host. Nil drops it.").ByHand("STANZA", handReceived)
+	Privacy       = hooks.NewFold[bool, PrivacyCheck]("privacy_check_packet", "May this stanza go from or to this user?").ByHand("USER in|out STANZA", handPrivacy)
+	InSubscribe   = hooks.NewFold[bool, *xmpp.Stanza]("roster_in_subscription", "A subscription stanza has arrived. True: the user's clients shall see it.").ByHand("STANZA", handSubscription)
+	OutSubscribe  = hooks.NewFold[*xmpp.Stanza, *Session]("roster_out_subscription", "A user sends a subscription stanza. Nil: it is not to be sent.").ByHand("JID STANZA", handSent)
+	PresenceIn    = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_presence_in", "A client is about to get presence. Nil drops it.").ByHand("JID STANZA", handSent)
+	UserReceive   = hooks.NewFold[*xmpp.Stanza, *Session]("user_receive_packet", "A client is about to get a stanza. Nil drops it.").ByHand("JID STANZA", handSent)
+	FilterSend    = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_filter_send", "A stanza is about to be written to a client. Nil drops it.").ByHand("JID STANZA", handSent)
+	Offline       = hooks.NewFold[Fate, *xmpp.Stanza]("offline_message_hook", "A message has found nobody at home.").ByHand("STANZA", handFate)
+	BounceUser    = hooks.NewFold[Fate, *xmpp.Stanza]("bounce_sm_packet", "A stanza has found no session to go to.").ByHand("STANZA", handFate)
+	Probed        = hooks.NewEvent[*xmpp.Stanza]("presence_probe_hook", "Somebody who may asks whether a user is there.").ByHand("STANZA", handStanza)
+	Subscriptions = hooks.NewFold[Contacts, xmpp.JID]("roster_get_subscription_lists", "Who gets a user's presence, and whose he gets.").ByHand("JID", handContacts)
+	JIDInfo       = hooks.NewFold[Contact, Pair]("roster_get_jid_info", "How a user stands to a contact.").ByHand("USER OTHER", handPair)
 )
 
 // Fate is what becomes of a stanza that cannot be delivered now.
@@ -112,7 +112,7 @@ func (c Contact) SeesUser() bool { return c.Subscription == "from" || c.Subscrip
 func (c Contact) SeenByUser() bool { return c.Subscription == "to" || c.Subscription == "both" }
 
 // Nonzas sees what a client sends that is no stanza: XEP-0198, XEP-0352.
-var Nonzas = hooks.NewFold[bool, Nonza]("c2s_authenticated_packet", "A client has sent an element that is no stanza. True: it was dealt with.")
+var Nonzas = hooks.NewFold[bool, Nonza]("c2s_authenticated_packet", "A client has sent an element that is no stanza. True: it was dealt with.").ByHand("JID ELEMENT", handNonza)
 
 // A Nonza is an element of a stream that is no stanza.
 type Nonza struct {

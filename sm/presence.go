@@ -3,6 +3,7 @@ package sm
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gabberd/gabberd/xmpp"
@@ -57,11 +58,11 @@ func (ss *Sessions) arrive(ctx context.Context, s *Session, st *xmpp.Stanza) {
 // priorityOf is the priority in a presence, 0 where there is none (RFC 6121
 // §4.7.2.3).
 func priorityOf(st *xmpp.Stanza) (int, error) {
-	el := st.Child(xmpp.NSClient, "priority")
-	if el == nil || el.Text() == "" {
+	text := strings.Trim(st.Child(xmpp.NSClient, "priority").Text(), " \t\r\n")
+	if text == "" {
 		return 0, nil
 	}
-	p, err := strconv.ParseInt(el.Text(), 10, 8)
+	p, err := strconv.ParseInt(text, 10, 8)
 	if err != nil {
 		return 0, xmpp.BadRequest.WithText("A priority is a number from -128 to 127")
 	}
@@ -155,7 +156,9 @@ func (ss *Sessions) SentPresence(ctx context.Context, s *Session, st *xmpp.Stanz
 		ss.router.Route(ctx, st)
 		return
 	}
-	s.Send(ctx, st.Bounce(xmpp.NotAcceptable.WithText("You have blocked this address")))
+	if st.Type != "unavailable" && st.Bounces() {
+		s.Send(ctx, st.Bounce(xmpp.NotAcceptable.WithText("You have blocked this address")))
+	}
 }
 
 // direct remembers that to has s's presence.

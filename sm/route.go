@@ -32,11 +32,14 @@ func (ss *Sessions) routePresence(ctx context.Context, st *xmpp.Stanza) {
 		ss.probed(ctx, st)
 		return
 	}
-	for _, s := range ss.store.User(st.To.Bare()) {
-		if !st.To.IsBare() && s.JID != st.To {
-			continue
+	if !st.To.IsBare() {
+		if s := ss.Find(st.To); s != nil {
+			ss.deliver(ctx, s, st)
 		}
-		if _, ok := s.Priority(); ok || !st.To.IsBare() {
+		return
+	}
+	for _, s := range ss.store.User(st.To) {
+		if _, ok := s.Priority(); ok {
 			ss.deliver(ctx, s, st)
 		}
 	}
@@ -100,10 +103,21 @@ func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza) {
 		ss.offline(ctx, st)
 		return
 	}
+	taken, refused := false, false
 	for _, s := range all {
-		if p, ok := s.Priority(); ok && (p == best || p >= 0 && st.Type == "headline") {
-			ss.deliver(ctx, s, st)
+		p, ok := s.Priority()
+		if !ok || p != best && (p < 0 || st.Type != "headline") {
+			continue
 		}
+		if ss.allowed(ctx, s.JID, st, In, s) {
+			taken = true
+			s.conn.Send(ctx, st)
+		} else {
+			refused = true
+		}
+	}
+	if refused && !taken {
+		ss.refuse(ctx, st) // once, however many clients there are
 	}
 }
 
@@ -129,7 +143,7 @@ func (ss *Sessions) offline(ctx context.Context, st *xmpp.Stanza) {
 
 func (ss *Sessions) routeIQ(ctx context.Context, st *xmpp.Stanza) {
 	switch {
-	case st.To.IsBare() && st.IsRequest():
+	case st.To.IsBare() && st.Type != "result" && st.Type != "error":
 		if !ss.allowed(ctx, st.To, st, In, nil) {
 			ss.router.Bounce(ctx, st, xmpp.ServiceUnavailable)
 			return

@@ -50,8 +50,12 @@ func (t *foundTable) key() int {
 var columnsOf = [...]string{
 	lite: `SELECT m.name, p.name, p.type FROM sqlite_master m, pragma_table_info(m.name) p
 		WHERE m.type = 'table' ORDER BY m.name, p.cid`,
-	postgres: `SELECT table_name::text, column_name::text, data_type::text FROM information_schema.columns
-		WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position`,
+	postgres: `SELECT t.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)
+		FROM pg_attribute a
+		JOIN pg_class t ON t.oid = a.attrelid
+		JOIN pg_namespace n ON n.oid = t.relnamespace
+		WHERE n.nspname = current_schema() AND t.relkind IN ('r', 'p', 'v', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+		ORDER BY t.relname, a.attnum`,
 }
 
 var indexesOf = [...]string{

@@ -42,7 +42,7 @@ type scope struct {
 // stream, a database for example. def is the namespace of an element without
 // xmlns. b must not be changed afterwards.
 func ParseElement(b []byte, def string) (*Element, error) {
-	frame, err := stream.New(stream.Limits{}).Document(bytes.TrimSpace(b))
+	frame, err := stream.New(stream.Limits{}).Document(b)
 	if err != nil {
 		return nil, fmt.Errorf("read element: %w", err)
 	}

@@ -90,7 +90,7 @@ func parseCanonical(s string) (JID, bool) {
 	if i == domain || i-domain > maxPart || s[i-1] == '.' || s[domain] == '.' || s[domain] == '-' || s[i-1] == '-' {
 		return JID{}, false
 	}
-	if strings.Contains(s[domain:i], "..") || strings.Contains(s[domain:i], "xn--") {
+	if d := s[domain:i]; strings.Contains(d, "..") || strings.Contains(d, "--") || strings.Contains(d, ".-") || strings.Contains(d, "-.") {
 		return JID{}, false
 	}
 	if i == n {

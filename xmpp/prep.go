@@ -38,7 +38,7 @@ func normalDomain(s string) (string, error) {
 		return "", err
 	}
 	d := j.Domainpart()
-	if strings.HasSuffix(d, ".") {
+	if strings.HasSuffix(d, ".") || strings.Contains(d, "..") {
 		return "", errors.New("empty label in the domain")
 	}
 	return checkLength(d)

@@ -149,7 +149,7 @@ func findAttr(b []byte, name string) ([]byte, bool) {
 // attrText is the value of an attribute: references resolved, white space
 // normalised (XML 1.0 §3.3.3).
 func attrText(v []byte) string {
-	if bytes.IndexByte(v, '&') < 0 && bytes.IndexAny(v, "\t\r\n") < 0 {
+	if bytes.IndexByte(v, '&') < 0 && !bytes.ContainsAny(v, "\t\r\n") {
 		return str(v)
 	}
 	var s strings.Builder

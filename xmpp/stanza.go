@@ -111,7 +111,7 @@ func ParseStanza(f stream.Frame) (*Stanza, error) { return readFrame(f, "") }
 // ParseXML reads a stanza out of bytes that are not from a stream, a database
 // for example. The error tells what is wrong with it.
 func ParseXML(b []byte) (*Stanza, error) {
-	f, err := stream.New(stream.Limits{}).Document(bytes.TrimSpace(b))
+	f, err := stream.New(stream.Limits{}).Document(b)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 
 // patience is how long something may take that will happen; it is waited for
 // in full only when a play fails.
-const patience = 15 * time.Second
+const patience = 10 * time.Second
 
 // barrier marks the IQs with which the runner finds out that everything sent
 // before has arrived. They belong to no play.

@@ -3,7 +3,38 @@ package all
 
 import (
 	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/modules/adhoc"
+	"github.com/gabberd/gabberd/modules/adhocapi"
+	"github.com/gabberd/gabberd/modules/announce"
+	"github.com/gabberd/gabberd/modules/caps"
+	"github.com/gabberd/gabberd/modules/clock"
+	"github.com/gabberd/gabberd/modules/configure"
+	"github.com/gabberd/gabberd/modules/disco"
+	"github.com/gabberd/gabberd/modules/last"
+	"github.com/gabberd/gabberd/modules/offline"
+	"github.com/gabberd/gabberd/modules/ping"
+	"github.com/gabberd/gabberd/modules/private"
+	"github.com/gabberd/gabberd/modules/roster"
+	"github.com/gabberd/gabberd/modules/sic"
+	"github.com/gabberd/gabberd/modules/stats"
+	"github.com/gabberd/gabberd/modules/version"
 )
 
 // Modules is every module there is, in order of name.
-var Modules = []modules.Module{}
+var Modules = []modules.Module{
+	adhoc.Module,
+	adhocapi.Module,
+	announce.Module,
+	caps.Module,
+	configure.Module,
+	disco.Module,
+	last.Module,
+	offline.Module,
+	ping.Module,
+	private.Module,
+	roster.Module,
+	sic.Module,
+	stats.Module,
+	clock.Module,
+	version.Module,
+}

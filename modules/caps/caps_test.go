@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,17 +35,24 @@ func (*none) Fields(*config.Fields) {}
 
 // A recorder is a module that notes what the hooks tell, and what is sent away.
 type recorder struct {
+	mu             sync.Mutex
 	added, updated []caps.Sighting
 	routed         []*xmpp.Stanza
 	friend         string // whose presence everybody gets
 }
 
+func (r *recorder) note(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
 func (r *recorder) module() modules.Module {
 	return modules.Define("mod_test_recorder", modules.Spec[none]{Start: func(h *modules.Host, _ none) error {
-		caps.Add.Add(h, hooks.Normal, func(_ context.Context, s caps.Sighting) { r.added = append(r.added, s) })
-		caps.Update.Add(h, hooks.Normal, func(_ context.Context, s caps.Sighting) { r.updated = append(r.updated, s) })
+		caps.Add.Add(h, hooks.Normal, func(_ context.Context, s caps.Sighting) { r.note(func() { r.added = append(r.added, s) }) })
+		caps.Update.Add(h, hooks.Normal, func(_ context.Context, s caps.Sighting) { r.note(func() { r.updated = append(r.updated, s) }) })
 		router.Filter.Add(global{h}, hooks.Normal, func(_ context.Context, st *xmpp.Stanza, _ struct{}) (*xmpp.Stanza, hooks.Flow) {
-			r.routed = append(r.routed, st)
+			r.note(func() { r.routed = append(r.routed, st) })
 			return st, hooks.Next
 		})
 		sm.JIDInfo.Add(h, hooks.Normal, func(_ context.Context, c sm.Contact, p sm.Pair) (sm.Contact, hooks.Flow) {

@@ -36,7 +36,11 @@ func (m *module) received(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (
 	case !heard && !remote:
 	case st.Type == "":
 		if c, ok := Read(st); ok && m.trusted(ctx, st.From, s.JID) {
-			m.saw(ctx, c, st.From, s)
+			if heard {
+				m.saw(ctx, c, st.From, s)
+			} else {
+				m.note(c, st.From)
+			}
 		}
 	case heard && (st.Type == "unavailable" || st.Type == "error"):
 		if k, ok := m.contacts.Get(s); ok {
@@ -56,20 +60,19 @@ func (m *module) trusted(ctx context.Context, from, user xmpp.JID) bool {
 	return sm.JIDInfo.Run(ctx, m.host.Hooks(), sm.Contact{}, sm.Pair{User: user.Bare(), Other: from.Bare()}).SeenByUser()
 }
 
+// saw remembers what a client around s says, and tells who wants to know as soon
+// as its meaning is known.
 func (m *module) saw(ctx context.Context, c Caps, from xmpp.JID, s *sm.Session) {
 	from, c = from.Clone(), c.clone()
 	first, changed := m.keep(c, from, s)
 	known, ok := m.cache.get(c)
-	if changed && ok {
+	switch {
+	case changed && ok:
 		m.tell(ctx, sight{s, from, first}, known)
-		return
-	}
-	if !ok {
-		if changed {
-			m.note(c, from, sight{s, from, first})
-		} else {
-			m.note(c, from)
-		}
+	case changed:
+		m.note(c, from, sight{s, from, first})
+	default:
+		m.note(c, from)
 	}
 }
 

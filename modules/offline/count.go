@@ -67,7 +67,10 @@ func (c *counts) fresh(e *count, limit int) bool {
 	if e.stored+e.queued >= limit {
 		return age < countAgain
 	}
-	return !c.cache.Use || age < c.cache.LifeTime
+	if !c.cache.Use {
+		return age < countAgain
+	}
+	return age < c.cache.LifeTime
 }
 
 // update counts, or waits for who is counting. It is called with the lock, which

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"hash/maphash"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabberd/gabberd/acl"
@@ -54,19 +56,33 @@ func (o *options) Fields(f *config.Fields) {
 type offline struct {
 	options
 	host   *modules.Host
+	ctx    context.Context // ends when the module begins to stop
 	store  store
 	counts *counts
 	locks  locks
 	later  *later
-	state  *sm.Slot[state]
+	states *sm.Slot[*state]
+	mu     sync.Mutex // for making states
 	purge  purge
 }
 
 // state is what the module knows of a session.
 type state struct {
-	chooses bool // the client looks for itself (XEP-0013): nothing is pushed
-	served  bool // the client was given what waited when it came
-	feeding bool // it is being sent more than fits at once
+	chooses atomic.Bool // the client looks for itself (XEP-0013): nothing is pushed
+	served  atomic.Bool // the client was given what waited when it came
+	feeding atomic.Bool // it is being sent more than fits at once
+}
+
+// state is that of s.
+func (m *offline) state(s *sm.Session) *state {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	x, ok := m.states.Get(s)
+	if !ok {
+		x = new(state)
+		m.states.Set(s, x)
+	}
+	return x
 }
 
 // locks keep two sessions of a user from being given the same message.
@@ -86,9 +102,14 @@ func start(h *modules.Host, o options) error {
 	}
 	m := &offline{
 		options: o, host: h, store: store{db}, counts: newCounts(h.CacheOf(o.Backend)),
-		locks: locks{seed: maphash.MakeSeed()}, later: newLater(), state: sm.NewSlot[state]("offline messages"),
+		locks: locks{seed: maphash.MakeSeed()}, later: newLater(), states: sm.NewSlot[*state]("offline messages"),
 	}
-	h.OnStop(m.later.wait) // after the module's context has ended: see modules.Host.Stop
+	ctx, cancel := context.WithCancel(h.Context())
+	m.ctx = ctx
+	h.OnStop(func() {
+		cancel()
+		m.later.close()
+	})
 	sm.Offline.Add(h, hooks.Normal, m.homeless)
 	sm.BounceUser.Add(h, hooks.Normal, m.bounced)
 	sm.SelfPresent.Add(h, hooks.Last, m.before)
@@ -158,15 +179,15 @@ func (m *offline) settled(st *xmpp.Stanza, err error) {
 	user := st.To.Bare()
 	m.counts.settled(user, err)
 	if err != nil {
+		m.host.Log.Error("a message was not stored", "user", user.String(), "error", err)
 		m.later.do(func() {
-			m.host.Log.Error("a message was not stored", "user", user.String(), "error", err)
-			m.refuse(context.WithoutCancel(m.host.Context()), st, xmpp.ResourceConstraint.WithText("The server could not store the message"))
+			m.refuse(context.WithoutCancel(m.ctx), st, xmpp.ResourceConstraint.WithText("The server could not store the message"))
 		})
 		return
 	}
 	// The user may have come, and been given what there was, in the meantime.
 	if s := m.present(user); s != nil {
-		m.later.do(func() { m.serve(m.host.Context(), s) })
+		m.later.do(func() { m.serve(m.ctx, s) })
 	}
 }
 
@@ -203,7 +224,7 @@ func (m *offline) offerChoice() {
 
 // priority is the priority in a presence, which sm has checked.
 func priority(st *xmpp.Stanza) int {
-	p, err := strconv.Atoi(st.Child(xmpp.NSClient, "priority").Text())
+	p, err := strconv.Atoi(strings.Trim(st.Child(xmpp.NSClient, "priority").Text(), " \t\r\n"))
 	if err != nil {
 		return 0
 	}

@@ -35,9 +35,7 @@ func (m *offline) wants(st *xmpp.Stanza) bool {
 		return false
 	}
 	switch {
-	case st.Type == "headline":
-		return false
-	case st.Type == "groupchat" && !m.StoreGroupchat:
+	case inner == st && (st.Type == "headline" || st.Type == "groupchat" && !m.StoreGroupchat):
 		return false
 	case hasBody(inner), m.StoreEmptyBody == "true":
 		return true
@@ -62,20 +60,19 @@ func hint(st *xmpp.Stanza) string {
 
 func hasBody(st *xmpp.Stanza) bool { return st.Has(nsClient, "body") }
 
-// onlyState reports whether all a message says is that somebody is typing, or
-// has stopped (XEP-0085 §5.6).
+// onlyState reports whether a message says nothing, or nothing but that somebody
+// is typing or has stopped (XEP-0085 §5.6).
 func onlyState(st *xmpp.Stanza) bool {
-	state := false
 	for c := range st.Children() {
-		switch {
-		case c.NS == nsStates:
-			state = true
-		case c.NS == nsDelay, c.NS == "urn:xmpp:sid:0", c.NS == nsHints, c.Is(nsClient, "thread"):
+		switch c.NS {
+		case nsStates, nsDelay, nsEvent, nsHints, "urn:xmpp:sid:0":
 		default:
-			return false
+			if !c.Is(nsClient, "thread") {
+				return false
+			}
 		}
 	}
-	return state
+	return true
 }
 
 // composing reports whether a message only says that somebody is typing, or has

@@ -27,10 +27,10 @@ func newLists(items []Item) *lists {
 	for i := range items {
 		it := &items[i]
 		if it.State.Has(To) {
-			l.To = append(l.To, it.JID)
+			l.To = append(l.To, it.JID.Bare())
 		}
 		if it.State.Has(From) {
-			l.From = append(l.From, it.JID)
+			l.From = append(l.From, it.JID.Bare())
 		}
 		l.waiting = l.waiting || it.State.Has(PendingIn)
 		if it.shown() {

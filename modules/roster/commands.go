@@ -28,6 +28,12 @@ func (m *roster) commands() []admin.Command {
 			Example("juliet@localhost\tJuliet\tboth\tnone\tFriends", "romeo", "localhost"),
 		admin.New("get_roster_count", "Count the contacts of a local user.", m.getCount).Tags("roster").Policy(admin.User).
 			Rename("server", "host").Result("value").Note("added in 24.06").Example("5", "romeo", "localhost"),
+		admin.New("push_roster", "Put the contacts of a file into a user's roster.", m.pushFile).Tags("roster").
+			Long("The file holds an Erlang list of contacts, "+fileForm+" On this host only.").
+			Example("", "/home/ejabberd/roster.txt", "user1", "localhost"),
+		admin.New("push_roster_all", "Put everybody in a file into everybody's roster.", m.pushFileAll).Tags("roster").
+			Long("The file holds an Erlang list of contacts, "+fileForm+" Those who have no account on this server are only put into the others' rosters.").
+			EachHost().Example("", "/home/ejabberd/roster.txt"),
 		admin.New("push_alltoall", "Put every user of a host into every other's roster.", m.pushAll).Tags("roster").
 			Example("", "myserver.com", "Everybody"),
 		admin.New("process_rosteritems", "List or delete the contacts that fit.", m.process).Tags("roster").

@@ -1,6 +1,9 @@
 package roster
 
 import (
+	"context"
+	"errors"
+
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/xmpp"
 )
@@ -14,7 +17,14 @@ type Contents struct {
 // The hooks of a roster. Those about who gets whose presence are in package sm.
 var (
 	// Get is answered by the roster's own store at priority 50.
-	Get = hooks.NewFold[Contents, xmpp.JID]("roster_get", "The roster of a user (bare address), as his clients shall see it.")
+	Get = hooks.NewFold[Contents, xmpp.JID]("roster_get", "The roster of a user (bare address), as his clients shall see it.").
+		ByHand("USER", func(_ context.Context, words []string) (c Contents, user xmpp.JID, err error) {
+			if len(words) != 1 {
+				return c, user, errors.New("the address of one user is needed")
+			}
+			user, err = xmpp.Parse(words[0])
+			return c, user.Bare(), err
+		})
 	// ProcessItem may change name, groups and state.
 	ProcessItem = hooks.NewFold[Item, xmpp.JID]("roster_process_item", "A user (bare address) has set a contact in his roster; it is about to be stored.")
 	// RemoteAccess is about an IQ from somebody else to the user's bare address.

@@ -63,6 +63,7 @@ func start(h *modules.Host, o options) error {
 		interested: sm.NewSlot[struct{}]("roster interested"), asked: sm.NewSlot[struct{}]("roster requests shown"),
 	}
 	h.UserIQ(ns, m.answer)
+	h.UserFeature(ns)
 	sm.PostAuth.Add(h, hooks.Normal, m.features)
 	sm.Present.Add(h, hooks.Normal, m.showRequests)
 	sm.Unpresent.Add(h, hooks.Normal, m.gone)

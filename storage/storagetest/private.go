@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/gabberd/gabberd/storage"
 )
 
 // url is where PostgreSQL is.
@@ -176,4 +178,11 @@ func (p *Private) Pause() error {
 // Stop ends the server and removes its files.
 func (p *Private) Stop() error {
 	return errors.Join(p.life.Close(), p.shell.Wait())
+}
+
+// SQL is the options of the server's own database, for tests that stop it.
+func (p *Private) SQL() storage.SQL {
+	o := storage.Defaults()
+	o.Type, o.Server, o.Database, o.Username = "pgsql", "unix:"+p.dir, "postgres", "postgres"
+	return o
 }

@@ -1,0 +1,137 @@
+package offline
+
+import (
+	"context"
+	"time"
+
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// drained is how long a client may take to read a page before it gets the next
+// one all the same.
+const drained = 10 * time.Second
+
+// before gives a client that is about to become available what waits for the
+// user, so that it comes before anything that is sent from then on.
+func (m *offline) before(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (*xmpp.Stanza, hooks.Flow) {
+	if st == nil || st.Type != "" || priority(st) < 0 {
+		return st, hooks.Next
+	}
+	if x := m.state(s); !x.chooses.Load() && !x.served.Load() {
+		m.hand(ctx, s, 0)
+	}
+	return st, hooks.Next
+}
+
+// came looks once more: what arrived until the client was available was stored.
+func (m *offline) came(ctx context.Context, s *sm.Session) {
+	x := m.state(s)
+	p, _ := s.Priority()
+	switch {
+	case p < 0:
+		x.served.Store(false)
+	case !x.chooses.Load() && !x.served.Swap(true):
+		m.serve(ctx, s)
+	}
+}
+
+// left has the client served again when it comes back.
+func (m *offline) left(_ context.Context, l sm.Leaving) {
+	m.state(l.Session).served.Store(false)
+}
+
+// present is the client of user that gets what waits, nil if none does.
+func (m *offline) present(user xmpp.JID) (best *sm.Session) {
+	most := -1
+	for _, s := range m.host.Sessions.User(user) {
+		x := m.state(s)
+		if p, ok := s.Priority(); ok && p > most && x.served.Load() && !x.chooses.Load() {
+			best, most = s, p
+		}
+	}
+	return best
+}
+
+// serve gives the client of s what waits for its user. A lot of it comes in
+// pages: the next one when the client has read the last.
+func (m *offline) serve(ctx context.Context, s *sm.Session) {
+	last, more := m.hand(ctx, s, 0)
+	x := m.state(s)
+	if !more || x.feeding.Swap(true) {
+		return
+	}
+	m.later.apart(func() {
+		defer x.feeding.Store(false)
+		for more && m.read(s) {
+			last, more = m.hand(m.ctx, s, last)
+		}
+	})
+}
+
+// read waits until the client has read everything it was sent so far: then it
+// answers a question that came behind. It reports whether the client is there.
+func (m *offline) read(s *sm.Session) bool {
+	ctx, cancel := context.WithTimeout(m.ctx, drained)
+	defer cancel()
+	// Any answer will do, even an error, and so will none: the page is small.
+	_, _ = m.host.Ask(ctx, s.JID, xmpp.El("urn:xmpp:ping", "ping"), "get")
+	select {
+	case <-s.Done():
+		return false
+	default:
+		return m.ctx.Err() == nil
+	}
+}
+
+// hand gives the client of s a page of messages, from behind the one numbered
+// after, and deletes those it was given. more says that others wait behind last.
+func (m *offline) hand(ctx context.Context, s *sm.Session, after int64) (last int64, more bool) {
+	user := s.JID.Bare()
+	l := m.locks.of(user)
+	l.Lock()
+	defer l.Unlock()
+	page, more, err := m.store.page(ctx, user, after)
+	if err != nil {
+		m.host.Log.Error("waiting messages cannot be read", "user", user.String(), "error", err)
+		return after, false
+	}
+	var done []int64
+	for _, w := range page {
+		last = w.seq
+		if m.give(ctx, s, w) {
+			done = append(done, w.seq)
+		}
+	}
+	if len(done) == 0 {
+		return last, more
+	}
+	select {
+	case <-s.Done():
+		return last, false // who knows what arrived: it comes again
+	default:
+	}
+	// Also when the client or the module is about to go: they were handed over.
+	_, err = m.store.delete(context.WithoutCancel(ctx), user, done)
+	m.counts.changed(user)
+	if err != nil {
+		m.host.Log.Error("messages were handed over but not deleted: they will come again", "user", user.String(), "error", err)
+		return last, false
+	}
+	return last, more
+}
+
+// give sends the client one message, and reports whether that is done with.
+func (m *offline) give(ctx context.Context, s *sm.Session, w message) bool {
+	switch {
+	case w.stanza == nil:
+		m.host.Log.Error("a waiting message cannot be read and stays where it is", "user", s.JID.Bare().String(), "seq", w.seq)
+		return false
+	case expired(w.stanza, m.host.JID, time.Now()):
+		return true
+	case sm.Privacy.Run(ctx, m.host.Hooks(), true, sm.PrivacyCheck{User: s.JID, Stanza: w.stanza, Direction: sm.In, Session: s}):
+		s.Send(ctx, w.stanza)
+	}
+	return true
+}

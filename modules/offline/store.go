@@ -1,0 +1,172 @@
+package offline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+var schema = []storage.Version{{storage.Table{
+	Name:    "spool",
+	Columns: "username text, server_host text, xml text, seq bigserial, created_at timestamp default",
+	Indexes: "index(server_host, username); index(created_at)",
+}}}
+
+// Bounds on what is read at a time.
+const (
+	pageRows  = 64
+	pageBytes = 256 << 10
+)
+
+// message is a message that waits. stanza is nil if what is stored cannot be
+// read.
+type message struct {
+	seq    int64
+	stanza *xmpp.Stanza
+	text   string
+}
+
+// store keeps messages that wait, in the order in which they came.
+type store struct{ *storage.DB }
+
+// add queues a message for the database. It does not wait.
+func (s store) add(user xmpp.JID, st *xmpp.Stanza) (*storage.Ticket, error) {
+	return s.Queue(`INSERT INTO spool ({server_host,} username, xml) VALUES ({?host,} ?, ?)`, user.Local(), st.XML())
+}
+
+// count counts what waits for user, up to limit.
+func (s store) count(ctx context.Context, user xmpp.JID, limit int) (int, error) {
+	var n int64
+	err := s.Get(ctx, []any{&n}, `SELECT COUNT(*) FROM (SELECT 1 FROM spool WHERE {host} AND username = ? LIMIT ?) AS waiting`,
+		user.Local(), int64(limit))
+	return int(n), err
+}
+
+var errPage = errors.New("the page is full")
+
+// page reads the first messages for user behind the one numbered after, not
+// much more than pageBytes of them. more says that there are others.
+func (s store) page(ctx context.Context, user xmpp.JID, after int64) (page []message, more bool, err error) {
+	size := 0
+	err = s.Each(ctx, `SELECT seq, xml FROM spool WHERE {host} AND username = ? AND seq > ? ORDER BY seq LIMIT ?`,
+		[]any{user.Local(), after, int64(pageRows + 1)}, func(row storage.Row) error {
+			if len(page) == pageRows || size > pageBytes {
+				more = true
+				return errPage
+			}
+			m, err := readMessage(row)
+			page = append(page, m)
+			size += len(m.text)
+			return err
+		})
+	if errors.Is(err, errPage) {
+		err = nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read waiting messages: %w", err)
+	}
+	return page, more, nil
+}
+
+func readMessage(row storage.Row) (m message, err error) {
+	if err = row.Scan(&m.seq, &m.text); err != nil {
+		return m, err
+	}
+	st, err := xmpp.ParseXML([]byte(m.text))
+	if err == nil && st.Kind == xmpp.Message {
+		m.stanza = st
+	}
+	return m, nil
+}
+
+// one reads a single message. It returns storage.ErrNotFound if user has none
+// with that number.
+func (s store) one(ctx context.Context, user xmpp.JID, seq int64) (m message, err error) {
+	err = s.Each(ctx, `SELECT seq, xml FROM spool WHERE {host} AND username = ? AND seq = ?`,
+		[]any{user.Local(), seq}, func(row storage.Row) error {
+			m, err = readMessage(row)
+			return err
+		})
+	if err == nil && m.seq == 0 {
+		err = storage.ErrNotFound
+	}
+	return m, err
+}
+
+// all calls f for every message of user, in order.
+func (s store) all(ctx context.Context, user xmpp.JID, f func(message) error) error {
+	return s.Each(ctx, `SELECT seq, xml FROM spool WHERE {host} AND username = ? ORDER BY seq`,
+		[]any{user.Local()}, func(row storage.Row) error {
+			m, err := readMessage(row)
+			if err != nil {
+				return err
+			}
+			return f(m)
+		})
+}
+
+// delete removes those messages of user, and returns how many there were.
+func (s store) delete(ctx context.Context, user xmpp.JID, seqs []int64) (n int64, err error) {
+	err = s.Tx(ctx, func(tx *storage.Tx) error {
+		n = 0
+		for _, seq := range seqs {
+			one, err := tx.Exec(ctx, `DELETE FROM spool WHERE {host} AND username = ? AND seq = ?`, user.Local(), seq)
+			if err != nil {
+				return err
+			}
+			n += one
+		}
+		return nil
+	})
+	return n, err
+}
+
+// clear removes everything that waits for user.
+func (s store) clear(ctx context.Context, user xmpp.JID) (int64, error) {
+	return s.Exec(ctx, `DELETE FROM spool WHERE {host} AND username = ?`, user.Local())
+}
+
+// deleteOld removes at most limit messages that came before t, and returns how
+// many there were.
+func (s store) deleteOld(ctx context.Context, t time.Time, limit int) (int64, error) {
+	return s.Exec(ctx, `DELETE FROM spool WHERE seq IN
+		(SELECT seq FROM spool WHERE {host} AND created_at < ? ORDER BY created_at LIMIT ?)`, t, int64(limit))
+}
+
+// countOld counts the messages that came before t.
+func (s store) countOld(ctx context.Context, t time.Time) (n int64, err error) {
+	err = s.Get(ctx, []any{&n}, `SELECT COUNT(*) FROM spool WHERE {host} AND created_at < ?`, t)
+	return n, err
+}
+
+// expired lists the numbers of messages that dead says are not to be read any
+// more, at most limit and behind the one numbered after. last is how far it has
+// looked, 0 at the end.
+func (s store) expired(ctx context.Context, after int64, dead func(*xmpp.Stanza) bool) (seqs []int64, last int64, err error) {
+	err = s.Each(ctx, `SELECT seq, xml FROM spool WHERE {host} AND seq > ? AND xml LIKE '%jabber:x:expire%' ORDER BY seq LIMIT 1000`,
+		[]any{after}, func(row storage.Row) error {
+			m, err := readMessage(row)
+			last = m.seq
+			if err == nil && m.stanza != nil && dead(m.stanza) {
+				seqs = append(seqs, m.seq)
+			}
+			return err
+		})
+	return seqs, last, err
+}
+
+// deleteSeqs removes messages whoever they are for.
+func (s store) deleteSeqs(ctx context.Context, seqs []int64) error {
+	return s.Tx(ctx, func(tx *storage.Tx) error {
+		for _, seq := range seqs {
+			if _, err := tx.Exec(ctx, `DELETE FROM spool WHERE {host} AND seq = ?`, seq); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
