@@ -153,6 +153,9 @@ func (c *Conn) end(err error) {
 // settle waits a bounded time for the last bytes to go.
 func (c *Conn) settle() {
 	c.Flush()
+	if r := c.reason.Load(); r != nil && r.Is(stream.ResourceConstraint) {
+		return // it has not read for too long already
+	}
 	var t *time.Timer
 	for c.sock.broken() == nil && c.sock.congested() {
 		if t == nil {

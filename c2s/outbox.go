@@ -131,13 +131,6 @@ func (o *outbox) encrypt(w io.Writer) {
 	o.w, o.mute, o.headed = w, false, false
 }
 
-// empty reports whether there is nothing to write.
-func (o *outbox) empty() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf == nil && !o.writing
-}
-
 // stop ends writing and returns what was not written.
 func (o *outbox) stop() (unwritten []byte) {
 	o.mu.Lock()

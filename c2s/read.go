@@ -1,6 +1,7 @@
 package c2s
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"runtime/debug"
@@ -184,8 +185,9 @@ func (c *Conn) work() (err error) {
 		}
 		b = b[n:]
 		if err := c.frame(fr); err != nil {
-			if errors.Is(err, errHandshake) && len(b) > 0 {
-				// What came in the clear must not count as encrypted.
+			if errors.Is(err, errHandshake) && len(bytes.Trim(b, " \t\r\n")) > 0 {
+				// What came in the clear must not count as encrypted. Some
+				// clients end their lines, which means nothing.
 				return stream.PolicyViolation.With("Nothing may be sent between starttls and the handshake")
 			}
 			return err

@@ -12,27 +12,30 @@ import (
 	"time"
 )
 
-// everyday is a server as people have it: contacts, what waits for them, and what
-// clients ask for.
-const everyday = `
-listen:
-  - starttls_required: true
-modules:
-  mod_caps: {}
-  mod_disco: {}
-  mod_last: {}
-  mod_offline: {}
-  mod_ping: {}
-  mod_roster: {}
-  mod_time: {}
-  mod_version: {}
-`
+// everyday is the configuration that comes with the server, with other ports.
+func everyday(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../ejabberd.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := parseOptions(t, string(text))
+	listeners, _ := o["listen"].([]any)
+	for _, l := range listeners {
+		m, ok := l.(map[string]any)
+		if !ok {
+			t.Fatalf("a listener in ejabberd.yml is %v", l)
+		}
+		m["port"], m["ip"] = 0, "127.0.0.1"
+	}
+	return o.text(t)
+}
 
 // startEveryday runs such a server with Romeo and Juliet on it and returns the
 // file with the certificate that it made for itself.
 func startEveryday(t *testing.T) (s *running, certificate string) {
 	t.Helper()
-	s = startServer(t, everyday)
+	s = startServer(t, everyday(t))
 	s.register("romeo@localhost", "secret")
 	s.register("juliet@localhost", "secret")
 	found, err := filepath.Glob(filepath.Join(s.data, "*.pem"))

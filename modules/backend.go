@@ -20,6 +20,12 @@ type Backend struct {
 // Fields declares the options.
 func (b *Backend) Fields(f *config.Fields) {
 	f.Enum(&b.DBType, "db_type", "", "Where the module keeps its data: `mnesia` is the embedded database.", "mnesia", "sql").DefaultText("value of default_db")
+	b.CacheFields(f)
+}
+
+// CacheFields declares only the options of the cache, for modules that read
+// what others store.
+func (b *Backend) CacheFields(f *config.Fields) {
 	f.Bool(&b.Cache.Use, "use_cache", true, "Keep what was read in memory.").Given(&b.given.use).DefaultText("value of use_cache")
 	f.IntOrInfinity(&b.Cache.Size, "cache_size", 1000, "How many entries the cache holds.").Given(&b.given.size).DefaultText("value of cache_size")
 	f.Bool(&b.Cache.Missed, "cache_missed", true, "Also remember what was not found.").Given(&b.given.missed).DefaultText("value of cache_missed")

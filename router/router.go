@@ -5,6 +5,7 @@ package router
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,9 +27,13 @@ type Router struct {
 	hooks   *hooks.Table
 	log     *slog.Logger
 	mu      sync.Mutex // serialises changes
-	routes  atomic.Pointer[map[string]Route]
+	routes  atomic.Pointer[table]
 	pending pending
 }
+
+// A table is the routes of every domain that has any, the latest first. It is
+// replaced whole, never changed.
+type table map[string][]*Route
 
 // A Route is a domain and who has it.
 type Route struct {
@@ -41,7 +46,7 @@ type Route struct {
 // the server.
 func New(t *hooks.Table, log *slog.Logger) *Router {
 	r := &Router{hooks: t, log: log}
-	r.routes.Store(&map[string]Route{})
+	r.routes.Store(&table{})
 	r.pending.waiting = map[string]*question{}
 	return r
 }
@@ -49,41 +54,33 @@ func New(t *hooks.Table, log *slog.Logger) *Router {
 // Register makes h responsible for domain, on behalf of the virtual host host.
 // The returned func ends that. Who comes later wins until it leaves.
 func (r *Router) Register(domain, host string, h Handler) (remove func()) {
-	route := Route{domain, host, h}
-	var before Route
-	r.change(func(m map[string]Route) {
-		before = m[domain]
-		m[domain] = route
-	})
+	route := &Route{domain, host, h}
+	r.change(domain, func(l []*Route) []*Route { return slices.Insert(l, 0, route) })
 	return func() {
-		r.change(func(m map[string]Route) {
-			if m[domain] != route {
-				return
-			}
-			delete(m, domain)
-			if before.Handler != nil {
-				m[domain] = before
-			}
+		r.change(domain, func(l []*Route) []*Route {
+			return slices.DeleteFunc(l, func(x *Route) bool { return x == route })
 		})
 	}
 }
 
-func (r *Router) change(f func(map[string]Route)) {
+// change publishes a table in which f has changed the routes of a domain.
+func (r *Router) change(domain string, f func([]*Route) []*Route) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := make(map[string]Route, len(*r.routes.Load())+1)
-	for k, v := range *r.routes.Load() {
-		m[k] = v
+	t := maps.Clone(*r.routes.Load())
+	if l := f(slices.Clone(t[domain])); len(l) > 0 {
+		t[domain] = l
+	} else {
+		delete(t, domain)
 	}
-	f(m)
-	r.routes.Store(&m)
+	r.routes.Store(&t)
 }
 
 // Routes lists all routes in order of domain.
 func (r *Router) Routes() []Route {
 	var out []Route
-	for _, v := range *r.routes.Load() {
-		out = append(out, v)
+	for _, l := range *r.routes.Load() {
+		out = append(out, *l[0])
 	}
 	slices.SortFunc(out, func(a, b Route) int { return strings.Compare(a.Domain, b.Domain) })
 	return out
@@ -105,12 +102,12 @@ func (r *Router) Route(ctx context.Context, st *xmpp.Stanza) {
 	if r.pending.answered(st) {
 		return
 	}
-	route, ok := (*r.routes.Load())[st.To.Domain()]
-	if !ok {
+	routes := (*r.routes.Load())[st.To.Domain()]
+	if len(routes) == 0 {
 		r.Bounce(ctx, st, xmpp.RemoteServerNotFound.WithText("No route to this server"))
 		return
 	}
-	route.Handler.Route(ctx, st)
+	routes[0].Handler.Route(ctx, st)
 }
 
 // Bounce sends st back to its sender as the error e, unless it is of a kind

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,13 +19,20 @@ const dataVersion = 1
 // directory that a newer server has used is refused.
 func lockData(dir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data directory: %w", err)
+		return nil, fmt.Errorf("make the data directory: %w; name another one with --data, or make it for the user that the server runs as", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "gabberd.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("the data directory %s cannot be written to by the user that the server runs as (%s); give it to that user, or name another directory with --data", dir, whoami())
+	case err != nil:
 		return nil, fmt.Errorf("use the data directory %s: %w", dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	switch {
+	case err != nil && !errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, errors.Join(fmt.Errorf("lock the data directory %s: %w", dir, err), f.Close())
+	case err != nil:
 		return nil, errors.Join(fmt.Errorf("another gabberd uses the data directory %s; stop it (gabberdctl --data %s stop) or give this one its own with --data", dir, dir), f.Close())
 	}
 	if err := checkVersion(dir); err != nil {
@@ -37,7 +45,10 @@ func checkVersion(dir string) error {
 	name := filepath.Join(dir, "version")
 	b, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return os.WriteFile(name, []byte(strconv.Itoa(dataVersion)+"\n"), 0o600)
+		if err := os.WriteFile(name, []byte(strconv.Itoa(dataVersion)+"\n"), 0o600); err != nil {
+			return fmt.Errorf("use the data directory %s: %w", dir, err)
+		}
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("use the data directory %s: %w", dir, err)
@@ -50,6 +61,14 @@ func checkVersion(dir string) error {
 		return fmt.Errorf("the data directory %s is from a newer gabberd (version %d, this one knows %d); install that one again", dir, v, dataVersion)
 	}
 	return nil
+}
+
+// whoami names the user that this process runs as.
+func whoami() string {
+	if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
+		return u.Username
+	}
+	return "uid " + strconv.Itoa(os.Geteuid())
 }
 
 // controlPath is where gabberdctl finds the server.

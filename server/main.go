@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -30,7 +31,8 @@ const usage = `gabberd is an XMPP server that takes ejabberd's place.
   gabberd version                         say which version this is
 
 FILE is otherwise $GABBERD_CONFIG, ./ejabberd.yml or /etc/gabberd/ejabberd.yml;
-DIR is otherwise $GABBERD_DATA, ./data or /var/lib/gabberd.
+where there is none, ./ejabberd.yml is written. DIR is otherwise $GABBERD_DATA,
+./data or /var/lib/gabberd. What the server logs goes to standard error.
 `
 
 // Main is the program: it reads the command line, runs a server with these
@@ -41,32 +43,64 @@ func Main(known []modules.Module) int {
 }
 
 func run(args []string, known []modules.Module, out, errOut io.Writer) int {
-	fs := flag.NewFlagSet("gabberd", flag.ContinueOnError)
-	fs.SetOutput(errOut)
-	fs.Usage = func() { fmt.Fprint(errOut, usage) }
-	file := fs.String("config", os.Getenv("GABBERD_CONFIG"), "")
-	data := fs.String("data", os.Getenv("GABBERD_DATA"), "")
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return exitOK
-	case err != nil:
-		return exitUsage
+	flags := flag.NewFlagSet("gabberd", flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	flags.Usage = func() { fmt.Fprint(errOut, usage) }
+	file := flags.String("config", os.Getenv("GABBERD_CONFIG"), "")
+	data := flags.String("data", os.Getenv("GABBERD_DATA"), "")
+	words, code, ok := parse(flags, args)
+	if !ok {
+		return code
 	}
-	opt := Options{Config: *file, Data: defaultData(*data), Modules: known}
-	switch fs.Arg(0) {
-	case "":
+	opt := Options{Config: *file, Modules: known}
+	verb, rest := words[0], words[1:]
+	switch {
+	case verb == "" && len(rest) == 0:
+		opt.Data = defaultData(*data, opt.Config)
 		return start(opt, errOut)
-	case "check":
-		if fs.NArg() > 1 {
-			opt.Config = fs.Arg(1)
+	case verb == "check" && len(rest) <= 1:
+		opt.Data = defaultData(*data, opt.Config)
+		if len(rest) == 1 {
+			opt.Config = rest[0]
 		}
 		return check(opt, out, errOut)
-	case "version":
+	case verb == "version" && len(rest) == 0:
 		fmt.Fprintf(out, "gabberd %s, for configurations, databases and clients of ejabberd %s\n", ownVersion, Version)
 		return exitOK
+	case verb == "help":
+		fmt.Fprint(out, usage)
+		return exitOK
+	case verb == "check", verb == "version":
+		fmt.Fprintf(errOut, "gabberd: %q is one word too many\n\n%s", rest[len(rest)-1], usage)
+	case verb == "start", verb == "stop", verb == "restart", verb == "status":
+		fmt.Fprintf(errOut, "gabberd: there is no %q: gabberd without a word starts a server, gabberdctl %s speaks to one that runs\n\n%s", verb, verb, usage)
+	default:
+		fmt.Fprintf(errOut, "gabberd: there is no %q\n\n%s", verb, usage)
 	}
-	fmt.Fprintf(errOut, "gabberd: there is no %q\n\n%s", fs.Arg(0), usage)
 	return exitUsage
+}
+
+// parse reads options, which may stand before and behind the verb, and returns
+// the verb, empty without one, and what follows it. When it is not ok there is
+// nothing to do but to end with code.
+func parse(flags *flag.FlagSet, args []string) (words []string, code int, ok bool) {
+	for {
+		switch err := flags.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, exitOK, false
+		case err != nil:
+			return nil, exitUsage, false
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		words = append(words, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	return words, exitOK, true
 }
 
 func check(opt Options, out, errOut io.Writer) int {
@@ -75,7 +109,11 @@ func check(opt Options, out, errOut io.Writer) int {
 	for _, w := range warnings {
 		fmt.Fprintln(errOut, "warning:", w)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(errOut, "%v; name the file (gabberd check FILE), or start gabberd once to have one written\n", err)
+		return exitError
+	case err != nil:
 		for _, m := range Mistakes(err) {
 			fmt.Fprintln(errOut, m)
 		}
@@ -87,25 +125,33 @@ func check(opt Options, out, errOut io.Writer) int {
 
 func start(opt Options, errOut io.Writer) int {
 	level := new(slog.LevelVar)
-	opt.Level, opt.Log = level, slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: level}))
-	fresh := false
+	opt.Level, opt.Log = level, slog.New(newLogHandler(errOut, level))
+	opt.Tool = "gabberdctl"
+	if _, err := os.Stat("cmd/gabberdctl"); err == nil {
+		opt.Tool = "go run ./cmd/gabberdctl"
+	}
 	if opt.Config == "" {
 		opt.Config = findConfig("")
-		var err error
-		if fresh, err = writeFirst(opt.Config); err != nil {
+		written, err := writeFirst(opt.Config)
+		if err != nil {
 			fmt.Fprintln(errOut, "gabberd:", err)
 			return exitError
+		}
+		if written {
+			opt.Log.Info("a configuration was written; reading it is the tour", "file", opt.Config)
 		}
 	}
 	tune()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	// Whoever sends the signal again does not want to wait.
+	context.AfterFunc(ctx, cancel)
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	reload := make(chan struct{})
 	go forward(ctx, hup, reload)
 	opt.Reload = reload
-	opt.Ready = func(Addresses) { hint(opt, fresh) }
 	for {
 		err := Run(ctx, opt)
 		switch {
@@ -144,44 +190,50 @@ func tune() {
 	}
 }
 
-// hint says what to type next.
-func hint(opt Options, fresh bool) {
-	if fresh {
-		opt.Log.Info("a configuration was written; reading it is the tour", "file", opt.Config)
-	}
-	ctl := "gabberdctl"
-	if _, err := os.Stat("cmd/gabberdctl"); err == nil {
-		ctl = "go run ./cmd/gabberdctl"
-	}
-	opt.Log.Info("to make the first account, an administrator's, type: " + ctl + " --data " + opt.Data + " register admin localhost SECRET")
-	opt.Log.Info("to connect, have a client log in as admin@localhost with that password, server 127.0.0.1, and trust the self-signed certificate")
-}
+// Where things are when nobody says so: beside each other in the folder where the
+// server is started, or where a system keeps them.
+const (
+	localConfig  = "ejabberd.yml"
+	systemConfig = "/etc/gabberd/ejabberd.yml"
+	localData    = "data"
+	systemData   = "/var/lib/gabberd"
+)
 
 // findConfig is the configuration file to use if none was named.
 func findConfig(name string) string {
 	if name != "" {
 		return name
 	}
-	for _, f := range []string{"ejabberd.yml", "/etc/gabberd/ejabberd.yml"} {
+	for _, f := range []string{localConfig, systemConfig} {
 		if _, err := os.Stat(f); err == nil {
 			return f
 		}
 	}
-	return "ejabberd.yml"
+	return localConfig
 }
 
-// defaultData is the data directory to use if none was named.
-func defaultData(name string) string {
-	if name != "" {
+// defaultData is the data directory to use if none was named. It goes with the
+// configuration: what is tried out in a folder must not touch the system's data,
+// nor a folder that only happens to have that name become the system's.
+func defaultData(name, config string) string {
+	switch {
+	case name != "":
 		return name
+	case config == "":
+		config = findConfig("")
+		if config == localConfig {
+			return localData
+		}
 	}
-	if st, err := os.Stat("data"); err == nil && st.IsDir() {
-		return "data"
+	if config == systemConfig {
+		return systemData
 	}
-	if st, err := os.Stat("/var/lib/gabberd"); err == nil && st.IsDir() {
-		return "/var/lib/gabberd"
+	for _, dir := range []string{localData, systemData} {
+		if st, err := os.Stat(dir); err == nil && st.IsDir() {
+			return dir
+		}
 	}
-	return "data"
+	return localData
 }
 
 // writeFirst writes the configuration of a new server where there is none.
@@ -191,7 +243,7 @@ func writeFirst(name string) (written bool, err error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("write a configuration to begin with: %w", err)
+		return false, fmt.Errorf("write a configuration to begin with: %w; start the server in a folder of your own, or name a file with --config", err)
 	}
 	_, err = f.Write(gabberd.Configuration)
 	return true, errors.Join(err, f.Close())

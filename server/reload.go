@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp/stream"
 )
@@ -54,11 +56,7 @@ func (s *Server) reloadHosts(ctx context.Context, old, fresh *configuration) (le
 			continue
 		}
 		if v := s.host(h.domain); v != nil {
-			for _, sess := range v.Sessions.All() {
-				sess.Close(stream.HostGone)
-				<-sess.Done()
-			}
-			s.removeHost(h.domain)
+			s.dismiss(v)
 		}
 	}
 	for _, h := range fresh.hosts {
@@ -73,6 +71,37 @@ func (s *Server) reloadHosts(ctx context.Context, old, fresh *configuration) (le
 		}
 	}
 	return left
+}
+
+// gone is who refuses late sessions of a host that is gone. Nothing is taken
+// away: the table goes with the host.
+type gone struct{ table *hooks.Table }
+
+func (gone) Name() string          { return "host-gone" }
+func (g gone) Hooks() *hooks.Table { return g.table }
+func (gone) OnStop(func())         {}
+
+// dismiss ends a virtual host that is not ours any more, and the sessions of its
+// users, bounded in time.
+func (s *Server) dismiss(v *virtualHost) {
+	// Who has logged in but has no session yet gets none.
+	sm.Opened.Add(gone{v.Parts.Hooks}, hooks.Normal, func(_ context.Context, x *sm.Session) { x.Close(stream.HostGone) })
+	all := v.Sessions.All()
+	for _, x := range all {
+		x.Close(stream.HostGone)
+	}
+	patience := time.NewTimer(shutdownTimeout)
+	defer patience.Stop()
+	for _, x := range all {
+		select {
+		case <-x.Done():
+		case <-patience.C:
+			s.log.Warn("not every client of a host that is gone has taken its leave in time", "host", v.Domain)
+			s.removeHost(v.Domain)
+			return
+		}
+	}
+	s.removeHost(v.Domain)
 }
 
 func (c *configuration) host(domain string) *hostConfig {

@@ -40,6 +40,7 @@ type Options struct {
 	Reload  <-chan struct{} // asks for a reload, as SIGHUP does; may be nil
 	Reopen  func() error    // reopens the log file; may be nil
 	Exit    func(code int)  // ends the process; nil: os.Exit
+	Tool    string          // what operators type for gabberdctl; empty: they are told nothing
 }
 
 // Addresses is where the server listens, by module of the listener, in the order
@@ -182,6 +183,7 @@ func (s *Server) announce() {
 		at = append(at, Address{l.module, l.ln.Addr(), l.tls})
 		s.log.Info("listening", "module", l.module, "address", l.ln.Addr().String(), "tls", l.tls)
 	}
+	s.hint()
 	notifyReady()
 	if s.opt.Ready != nil {
 		s.opt.Ready(at)
@@ -190,7 +192,10 @@ func (s *Server) announce() {
 
 // shutdown takes leave of clients, bounded in time.
 func (s *Server) shutdown() {
-	notifyStopping()
+	if !errors.Is(context.Cause(s.ctx), ErrRestart) {
+		// systemd would kill a server that goes on after this.
+		notifyStopping()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	s.mu.Lock()

@@ -164,39 +164,65 @@ func (e *pgEngine) ping(ctx context.Context) error {
 }
 
 func (e *pgEngine) query(ctx context.Context, q *query, args []any) (rows, error) {
-	conn, err := e.pool.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r, err := conn.Query(ctx, q.text, args...)
-	if err != nil {
+	for again := true; ; again = false {
+		conn, err := e.pool.acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r, err := conn.Query(ctx, q.text, args...)
+		if err == nil {
+			return &pgRows{r, conn}, nil
+		}
+		again = e.lost(ctx, conn, err, !q.writes) && again
 		conn.Release()
-		return nil, err
+		if !again {
+			return nil, err
+		}
 	}
-	return &pgRows{r, conn}, nil
 }
 
 func (e *pgEngine) exec(ctx context.Context, q *query, args []any) (int64, error) {
-	conn, err := e.pool.acquire(ctx)
-	if err != nil {
-		return 0, err
+	for again := true; ; again = false {
+		conn, err := e.pool.acquire(ctx)
+		if err != nil {
+			return 0, err
+		}
+		tag, err := conn.Exec(ctx, q.text, args...)
+		again = e.lost(ctx, conn, err, !q.writes) && again
+		conn.Release()
+		if !again {
+			return tag.RowsAffected(), err
+		}
 	}
-	defer conn.Release()
-	tag, err := conn.Exec(ctx, q.text, args...)
-	return tag.RowsAffected(), err
 }
 
 func (e *pgEngine) begin(ctx context.Context) (transaction, error) {
-	conn, err := e.pool.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tx, err := conn.Begin(ctx)
-	if err != nil {
+	for again := true; ; again = false {
+		conn, err := e.pool.acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		tx, err := conn.Begin(ctx)
+		if err == nil {
+			return &pgTx{tx, conn, e.timeout}, nil
+		}
+		again = e.lost(ctx, conn, err, true) && again
 		conn.Release()
-		return nil, err
+		if !again {
+			return nil, err
+		}
 	}
-	return &pgTx{tx, conn, e.timeout}, nil
+}
+
+// lost finds out whether a connection had ended, most likely with its server
+// and all the others, before the statement was sent. Then the others are given
+// up, and the statement may be tried again, at least if that is harmless.
+func (e *pgEngine) lost(ctx context.Context, conn *pgxpool.Conn, err error, harmless bool) bool {
+	if err == nil || ctx.Err() != nil || !conn.Conn().IsClosed() {
+		return false
+	}
+	e.pool.Reset()
+	return harmless || pgconn.SafeToRetry(err)
 }
 
 // batch sends all statements at once, which PostgreSQL makes one transaction.

@@ -181,6 +181,7 @@ func silent(t *testing.T) (string, int) {
 func TestStartSaysWhatIsWrong(t *testing.T) {
 	const secret = "hunter2-very-secret"
 	pg := storagetest.Variants()[2].SQL(t)
+	real := pg.Password
 	pg.Password, pg.StartInterval = secret, 100*time.Millisecond
 	host, port := silent(t)
 	garbage := filepath.Join(t.TempDir(), "garbage.db")
@@ -196,7 +197,7 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		{"odbc", func(o *storage.SQL) { o.Type = "odbc" }, "sql_type odbc is not supported"},
 		{"mssql", func(o *storage.SQL) { o.Type = "mssql" }, "sql_type mssql is not supported"},
 		{"pool", func(o *storage.SQL) { o.PoolSize = -1 }, "sql_pool_size is -1"},
-		{"no such database", func(o *storage.SQL) { o.Database = "no_such" }, "does not exist: create it (createdb -O postgres no_such)"},
+		{"no such database", func(o *storage.SQL) { o.Database, o.Password = "no_such", real }, "does not exist: create it (createdb -O " + pg.Username + " no_such)"},
 		{"no such user", func(o *storage.SQL) { o.Username = "nobody-we-know" }, `refuses user "nobody-we-know": check sql_username`},
 		{"nobody there", func(o *storage.SQL) { o.Server, o.Port = "127.0.0.1", 1 }, "did not answer for 100ms (sql_start_interval): is it running"},
 		{"no socket", func(o *storage.SQL) { o.Server = "unix:/nonexistent/socket" }, "did not answer"},

@@ -34,6 +34,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Errors a caller may ask for with errors.Is. Every verb can also return the
@@ -86,7 +87,8 @@ func (db *DB) MultiHost() bool { return db.base.flavour == multiHost }
 func (db *DB) String() string { return db.base.name }
 
 // Get runs a query and copies the columns of its first row to where dest
-// points. It returns ErrNotFound if there is no row. It waits for the database.
+// points; with no dest it only asks whether there is one. It returns ErrNotFound
+// if there is none. It waits for the database.
 func (db *DB) Get(ctx context.Context, dest []any, query string, args ...any) error {
 	ctx, cancel := db.base.bound(ctx)
 	defer cancel()
@@ -140,7 +142,8 @@ func (db *DB) once(ctx context.Context, f func(*Tx) error) error {
 			t.rollback()
 		}
 	}()
-	if err := f(&Tx{db, t}); err != nil {
+	end, _ := ctx.Deadline()
+	if err := f(&Tx{db, t, end}); err != nil {
 		return err
 	}
 	open = false
@@ -153,23 +156,34 @@ func (db *DB) once(ctx context.Context, f func(*Tx) error) error {
 // Tx is a transaction; it is valid until the function it was given to returns
 // and belongs to the goroutine which runs that.
 type Tx struct {
-	db *DB
-	t  transaction
+	db  *DB
+	t   transaction
+	end time.Time // of sql_query_timeout, for all statements together
+}
+
+func (tx *Tx) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithDeadlineCause(ctx, tx.end, errQueryTimeout)
 }
 
 // Get is DB.Get within the transaction.
 func (tx *Tx) Get(ctx context.Context, dest []any, query string, args ...any) error {
+	ctx, cancel := tx.bound(ctx)
+	defer cancel()
 	return tx.db.base.failure(ctx, tx.db.get(ctx, tx.t, dest, query, args))
 }
 
 // Each is DB.Each within the transaction.
 func (tx *Tx) Each(ctx context.Context, query string, args []any, scan func(Row) error) error {
+	ctx, cancel := tx.bound(ctx)
+	defer cancel()
 	return tx.db.each(ctx, tx.t, each{query, args, scan})
 }
 
 // Exec is DB.Exec within the transaction. After an error PostgreSQL takes no
 // further statement in this transaction: return it.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	ctx, cancel := tx.bound(ctx)
+	defer cancel()
 	n, err := tx.db.exec(ctx, tx.t, query, args)
 	return n, tx.db.base.failure(ctx, err)
 }
@@ -190,9 +204,14 @@ func (db *DB) get(ctx context.Context, s session, dest []any, query string, args
 		}
 		return ErrNotFound
 	}
-	if err := rows.Scan(dest...); err != nil {
-		rows.close()
-		return fmt.Errorf("read a row: %w", err)
+	if len(dest) > 0 {
+		if err := rows.Scan(dest...); err != nil {
+			rows.close()
+			return fmt.Errorf("read a row: %w", err)
+		}
+	}
+	for q.writes && rows.Next() {
+		// SQLite commits when a statement has come to its end.
 	}
 	rows.close()
 	return rows.Err()

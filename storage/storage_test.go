@@ -302,6 +302,62 @@ func TestQueryTimeout(t *testing.T) {
 			if !errors.Is(err, storage.ErrUnavailable) || !strings.Contains(err.Error(), "sql_query_timeout") {
 				t.Errorf("got %v", err)
 			}
+			// The statements of a transaction share the time.
+			began := time.Now()
+			err = db.Tx(t.Context(), func(tx *storage.Tx) error {
+				for n := 1; ; n++ {
+					if err := tx.Get(t.Context(), nil, `SELECT 1`); err != nil {
+						return err
+					}
+					if time.Since(began) > time.Minute {
+						return errors.New("the transaction goes on and on")
+					}
+				}
+			})
+			if !errors.Is(err, storage.ErrUnavailable) || !strings.Contains(err.Error(), "sql_query_timeout") {
+				t.Errorf("in a transaction: got %v", err)
+			}
 		})
 	}
+}
+
+// TestConnectionsThatEnd ends all connections behind the pool's back, as a
+// restart does.
+func TestConnectionsThatEnd(t *testing.T) {
+	v := storagetest.Variants()[2]
+	o := v.SQL(t)
+	db := storagetest.Serve(t, map[string]storage.SQL{"localhost": o}).Host("localhost")
+	migrate(t, db)
+	kill := func() {
+		done := make(chan error)
+		for range o.PoolSize { // all of them are to be there
+			go func() {
+				done <- db.Tx(t.Context(), func(tx *storage.Tx) error { return tx.Get(t.Context(), nil, `SELECT pg_sleep(0.05)`) })
+			}()
+		}
+		for range o.PoolSize {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		raw(t, o, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	}
+	kill()
+	if n := count(t, db, "last"); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+	kill()
+	if err := db.Tx(t.Context(), func(tx *storage.Tx) error { _, err := tx.Exec(t.Context(), set, "a", "0", ""); return err }); err != nil {
+		t.Error(err)
+	}
+	kill()
+	if err := queue(t, db, set, "b", "0", "").Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	kill()
+	// Nobody knows whether this one was carried out, but the next one goes.
+	if _, err := db.Exec(t.Context(), set, "c", "0", ""); err != nil && !errors.Is(err, storage.ErrUnavailable) {
+		t.Error(err)
+	}
+	exec(t, db, set, "d", "0", "")
 }

@@ -195,7 +195,7 @@ func (p *parser) line(line string) error {
 	case line == "" || strings.Trim(line, "-") == "":
 		return nil
 	case strings.HasPrefix(line, "#"):
-		if p.play.Title == "" {
+		if p.n == 1 {
 			p.play.Title = strings.TrimSpace(strings.TrimLeft(line, "#"))
 		}
 		return nil

@@ -29,6 +29,7 @@ func (m *offline) own(q disco.Query) bool {
 		return false
 	}
 	m.chooses(q.From)
+	m.flying.wait(m.ctx, q.From.Bare())
 	return true
 }
 
@@ -104,6 +105,7 @@ func (m *offline) answer(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, e
 		return nil, xmpp.BadRequest
 	}
 	m.chooses(iq.From)
+	m.flying.wait(ctx, user)
 	ask := iq.Payload()
 	switch {
 	case iq.Type == "get" && ask.Child(nsOffline, "fetch") != nil:

@@ -89,6 +89,7 @@ func (m *offline) read(s *sm.Session) bool {
 // after, and deletes those it was given. more says that others wait behind last.
 func (m *offline) hand(ctx context.Context, s *sm.Session, after int64) (last int64, more bool) {
 	user := s.JID.Bare()
+	m.flying.wait(ctx, user)
 	l := m.locks.of(user)
 	l.Lock()
 	defer l.Unlock()

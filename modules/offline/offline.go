@@ -61,6 +61,7 @@ type offline struct {
 	counts *counts
 	locks  locks
 	later  *later
+	flying flying
 	states *sm.Slot[*state]
 	mu     sync.Mutex // for making states
 	purge  purge
@@ -158,7 +159,7 @@ func (m *offline) keep(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
 			return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
 		}
 		if !ok {
-			return xmpp.ServiceUnavailable.WithText("Your contact offline message queue is full. The message has been discarded.")
+			return xmpp.ResourceConstraint.WithText("Your contact offline message queue is full. The message has been discarded.")
 		}
 	}
 	ticket, err := m.store.add(user, stamped(st, m.host.JID, time.Now()))
@@ -170,7 +171,11 @@ func (m *offline) keep(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
 		return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
 	}
 	// Then is called where nothing may block.
-	ticket.Then(func(err error) { m.settled(st, err) })
+	m.flying.add(user, ticket)
+	ticket.Then(func(err error) {
+		m.flying.landed(user, ticket)
+		m.settled(st, err)
+	})
 	return nil
 }
 

@@ -155,7 +155,7 @@ func TestFullQueueIsBounced(t *testing.T) {
 	s, romeo := start(t, limited)
 	say(romeo, "a", "b", "c", "d")
 	in := romeo.Inbox()
-	if len(in) != 1 || in[0].ID != "d" || !xmpp.ParseError(in[0]).Is(xmpp.ServiceUnavailable) || in[0].From.String() != "juliet@localhost" {
+	if len(in) != 1 || in[0].ID != "d" || !xmpp.ParseError(in[0]).Is(xmpp.ResourceConstraint) || in[0].From.String() != "juliet@localhost" {
 		t.Fatalf("romeo got %v", in)
 	}
 	settle(t, s)
@@ -388,6 +388,18 @@ func TestArchiveInsteadOfStoreIsRefused(t *testing.T) {
 	for _, info := range offline.Module.Options {
 		if info.Name == "use_mam_for_storage" && !info.Fatal {
 			t.Error("use_mam_for_storage would be ignored, and messages that wait in the archive be lost")
+		}
+	}
+}
+
+func TestMessagesWithoutTextAsConfigured(t *testing.T) {
+	for value, want := range map[string]string{"true": "2", "false": "0", "unless_chat_state": "1"} {
+		s, romeo := start(t, "modules: {mod_offline: {store_empty_body: "+value+"}}")
+		romeo.Say(`<message to='juliet@localhost' type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>`)
+		romeo.Say(`<message to='juliet@localhost' type='chat'><received xmlns='urn:xmpp:receipts' id='1'/></message>`)
+		settle(t, s)
+		if got := count(t, s); got != want {
+			t.Errorf("%s: %s stored, want %s", value, got, want)
 		}
 	}
 }

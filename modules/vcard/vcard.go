@@ -73,6 +73,7 @@ func start(h *modules.Host, o options) error {
 	m.cache = NewCache(h.CacheOf(o.Backend), maxCached, weigh)
 	h.IQ(NS, m.server)
 	h.UserIQ(NS, m.user)
+	h.Feature(NS)
 	h.UserFeature(NS)
 	Set.Add(h, hooks.Normal, m.set)
 	Wanted.Add(h, hooks.Normal, m.wanted)

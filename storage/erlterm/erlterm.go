@@ -174,6 +174,7 @@ type SyntaxError struct {
 	Text   string
 }
 
+// Error says where and what.
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("Erlang term, byte %d: %s", e.Offset, e.Text)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -35,23 +36,27 @@ func url(t testing.TB) string {
 
 // private is the PostgreSQL of this test process, started once. It must be kept:
 // the server would end with its Private.
-var private = sync.OnceValues(Start)
+var private = sync.OnceValues(func() (*Private, error) { return Start() })
 
 // A Private is a PostgreSQL server for tests, on a socket in a temporary
 // directory. It never writes through to the disk.
 type Private struct {
-	URL string // of its superuser
+	URL  string // of its superuser, who needs no password on the socket
+	Port int    // where it listens on 127.0.0.1, if told to
 
-	dir   string
-	bin   string
-	owner *syscall.SysProcAttr
-	life  *os.File // the server lives as long as this is open
-	shell *exec.Cmd
+	dir      string
+	settings []string
+	bin      string
+	owner    *syscall.SysProcAttr
+	life     *os.File // the server lives as long as this is open
+	shell    *exec.Cmd
 }
 
 // Start starts a server. Without Stop it ends with the process that started it,
-// and so does its directory.
-func Start() (*Private, error) {
+// and so does its directory. Settings, name=value, are for its configuration;
+// with listen_addresses=127.0.0.1 it also listens on Port, and wants a password
+// there.
+func Start(settings ...string) (*Private, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
@@ -60,11 +65,11 @@ func Start() (*Private, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Private{dir: dir, bin: bin, owner: &syscall.SysProcAttr{}}
+	p := &Private{dir: dir, settings: settings, bin: bin, owner: &syscall.SysProcAttr{}}
 	if err := p.prepare(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	p.URL = fmt.Sprintf("postgres://postgres@/postgres?host=%s&port=5432", dir)
+	p.URL = fmt.Sprintf("postgres://postgres@/postgres?host=%s&port=%d", dir, p.Port)
 	if err := p.Resume(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -101,6 +106,14 @@ func version(dir string) int {
 // prepare makes the files of a new server. It belongs to another user when we
 // are root, whom PostgreSQL refuses.
 func (p *Private) prepare() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	p.Port = l.Addr().(*net.TCPAddr).Port
+	if err := l.Close(); err != nil {
+		return err
+	}
 	if os.Geteuid() == 0 {
 		u, err := user.Lookup("postgres")
 		if err != nil {
@@ -115,7 +128,7 @@ func (p *Private) prepare() error {
 		}
 		p.owner.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
-	cmd := exec.Command(filepath.Join(p.bin, "initdb"), "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", p.dir+"/data")
+	cmd := exec.Command(filepath.Join(p.bin, "initdb"), "--no-sync", "--auth-local=trust", "--auth-host=scram-sha-256", "--username=postgres", "--encoding=UTF8", "--locale=C", p.dir+"/data")
 	cmd.Dir, cmd.SysProcAttr = p.dir, p.owner
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
@@ -126,12 +139,14 @@ func (p *Private) prepare() error {
 // The shell notices the end of the test process, however that ends, by the end
 // of its input. Then it stops the server and, if it was told nothing, removes
 // the directory.
-const keeper = `"$0" -D "$1/data" -k "$1" -h '' -p 5432 -F -c max_connections=200 -c full_page_writes=off -c shared_buffers=32MB >"$1/log" 2>&1 &
+const keeper = `dir=$1
+shift
+"$0" -D "$dir/data" -k "$dir" -F "$@" >"$dir/log" 2>&1 &
 pid=$!
 read -r keep
 kill -INT $pid
 wait $pid
-[ -n "$keep" ] || rm -rf "$1"`
+[ -n "$keep" ] || rm -rf "$dir"`
 
 // Resume starts a server again that was stopped with Pause.
 func (p *Private) Resume() error {
@@ -140,6 +155,9 @@ func (p *Private) Resume() error {
 		return err
 	}
 	p.shell = exec.Command("/bin/sh", "-c", keeper, filepath.Join(p.bin, "postgres"), p.dir)
+	for _, s := range append([]string{"listen_addresses=", fmt.Sprintf("port=%d", p.Port), "max_connections=200", "full_page_writes=off", "shared_buffers=32MB"}, p.settings...) {
+		p.shell.Args = append(p.shell.Args, "-c", s)
+	}
 	attr := *p.owner
 	attr.Setsid = true // a signal for the tests is not for the server
 	p.shell.Dir, p.shell.Stdin, p.shell.SysProcAttr = p.dir, in, &attr
@@ -184,5 +202,6 @@ func (p *Private) Stop() error {
 func (p *Private) SQL() storage.SQL {
 	o := storage.Defaults()
 	o.Type, o.Server, o.Database, o.Username = "pgsql", "unix:"+p.dir, "postgres", "postgres"
+	o.Port = p.Port
 	return o
 }

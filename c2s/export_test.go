@@ -1,0 +1,46 @@
+package c2s
+
+// Waiting is how many bytes wait in the outbox.
+func (c *Conn) Waiting() int {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.out.buf == nil {
+		return 0
+	}
+	return len(*c.out.buf)
+}
+
+// Held is how many bytes the server keeps for the client, in whatever form.
+func (c *Conn) Held() int {
+	n := c.Waiting()
+	c.out.mu.Lock()
+	n += cap(c.out.late)
+	c.out.mu.Unlock()
+	c.sock.mu.Lock()
+	defer c.sock.mu.Unlock()
+	return n + cap(c.sock.pending)
+}
+
+// Conns are the connections of a listener.
+func (l *Listener) Conns() (out []*Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		out = append(out, c)
+	}
+	return out
+}
+
+// Address is that of the session, empty without one.
+func (c *Conn) Address() string {
+	if s := c.session.Load(); s != nil {
+		return s.JID.String()
+	}
+	return ""
+}
+
+// MaxOutbox and EarlyOutbox are the limits of an outbox.
+const (
+	MaxOutbox   = maxOutbox
+	EarlyOutbox = earlyOutbox
+)

@@ -1,0 +1,186 @@
+// Package vcardxupdate puts the hash of the avatar in a user's vCard into the
+// presence of all clients of that user, so that contacts know when to fetch it
+// (XEP-0153).
+package vcardxupdate
+
+import (
+	"context"
+	"crypto/sha1" // the hash that XEP-0153 names
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/gabberd/gabberd/auth"
+	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/local"
+	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/modules/vcard"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+const ns = "vcard-temp:x:update"
+
+// maxCached bounds the hashes of a virtual host in memory, in bytes.
+const maxCached = 64 << 20
+
+// Module is mod_vcard_xupdate.
+var Module = modules.Define("mod_vcard_xupdate", modules.Spec[options]{
+	Doc:   "Puts the hash of a user's avatar into the presence of all clients of that user.",
+	XEPs:  []string{"0153", "0398"},
+	Needs: []string{"mod_vcard"},
+	Start: start,
+})
+
+// options are those of a cache alone: the data is mod_vcard's.
+type options struct {
+	cache local.Cache
+	given struct{ use, size, missed, life bool }
+}
+
+// Fields declares the options.
+func (o *options) Fields(f *config.Fields) {
+	f.Bool(&o.cache.Use, "use_cache", true, "Keep hashes in memory. Without it each presence costs a look into the database.").Given(&o.given.use).DefaultText("value of use_cache")
+	f.IntOrInfinity(&o.cache.Size, "cache_size", 1000, "How many users' hashes are kept.").Must(config.AtLeast(1)).Given(&o.given.size).DefaultText("value of cache_size")
+	f.Bool(&o.cache.Missed, "cache_missed", true, "Also remember who has no vCard.").Given(&o.given.missed).DefaultText("value of cache_missed")
+	f.Duration(&o.cache.LifeTime, "cache_life_time", time.Hour, "How long a hash is kept.").OrInfinity().Given(&o.given.life).DefaultText("value of cache_life_time")
+}
+
+// over is what of o was given, over the default.
+func (o *options) over(c local.Cache) local.Cache {
+	if o.given.use {
+		c.Use = o.cache.Use
+	}
+	if o.given.size {
+		c.Size = o.cache.Size
+	}
+	if o.given.missed {
+		c.Missed = o.cache.Missed
+	}
+	if o.given.life {
+		c.LifeTime = o.cache.LifeTime
+	}
+	return c
+}
+
+// An avatar is what the vCard of a user says about a photo.
+type avatar struct {
+	hash     string // SHA-1 in hex; empty: there is no photo
+	external bool   // the photo is somewhere else
+}
+
+// xupdate is the module on one virtual host.
+type xupdate struct {
+	host  *modules.Host
+	cache *vcard.Cache[avatar]
+}
+
+func start(h *modules.Host, o options) error {
+	m := &xupdate{h, vcard.NewCache(o.over(h.DefaultCache), maxCached, func(a avatar) int { return len(a.hash) })}
+	sm.SelfPresent.Add(h, hooks.Last, m.present) // ejabberd's: after whoever changes presence
+	sm.UserSend.Add(h, hooks.Normal, m.directed)
+	vcard.Set.Add(h, 90, m.changed) // ejabberd's: when it is stored
+	auth.Removed.Add(h, hooks.Normal, m.removed)
+	return nil
+}
+
+// present is for presence to everybody.
+func (m *xupdate) present(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (*xmpp.Stanza, hooks.Flow) {
+	return m.stamped(ctx, st, s), hooks.Next
+}
+
+// directed is for presence to somebody, a room for example. What goes to
+// everybody comes to present.
+func (m *xupdate) directed(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (*xmpp.Stanza, hooks.Flow) {
+	if st.Kind == xmpp.Presence && !st.To.IsZero() && st.To != s.JID.Bare() {
+		st = m.stamped(ctx, st, s)
+	}
+	return st, hooks.Next
+}
+
+// stamped is available presence with what the user's vCard says in the place of
+// what the client says.
+func (m *xupdate) stamped(ctx context.Context, st *xmpp.Stanza, s *sm.Session) *xmpp.Stanza {
+	if st.Type != "" {
+		return st
+	}
+	if x := st.Child(ns, "x"); x != nil {
+		if photo := x.Child(ns, "photo"); photo != nil && photo.Text() == "" {
+			// Such a client does not want to have an avatar (XEP-0398 §3).
+			return st
+		}
+	}
+	a, err := m.avatar(ctx, s.JID.Bare())
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return without(st).With(xmpp.El(ns, "x"))
+	case err != nil:
+		m.host.Log.Error("presence goes out without the avatar's hash", "user", s.JID.Bare().String(), "error", err)
+		return st
+	case a.external:
+		return without(st)
+	}
+	return without(st).With(xmpp.El(ns, "x", xmpp.TextEl(ns, "photo", a.hash)))
+}
+
+func without(st *xmpp.Stanza) *xmpp.Stanza {
+	if !st.Has(ns, "x") {
+		return st
+	}
+	return st.Filter(func(el *xmpp.Element) bool { return !el.Is(ns, "x") })
+}
+
+// avatar is what is known of user's photo: storage.ErrNotFound if there is no
+// vCard.
+func (m *xupdate) avatar(ctx context.Context, user xmpp.JID) (avatar, error) {
+	return m.cache.Get(user, func() (avatar, error) {
+		card, err := vcard.Of(ctx, m.host.Hooks(), user)
+		if err != nil {
+			return avatar{}, err
+		}
+		return hashOf(card), nil
+	})
+}
+
+// hashOf finds the photo in a vCard (XEP-0153 §3.1). One that is no base64 is
+// none.
+func hashOf(card *xmpp.Element) avatar {
+	photo := card.Child("", "PHOTO")
+	text := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" \t\r\n", r) {
+			return -1
+		}
+		return r
+	}, photo.Child("", "BINVAL").Text())
+	image, err := base64.StdEncoding.DecodeString(text)
+	switch {
+	case err == nil && len(image) > 0:
+		sum := sha1.Sum(image)
+		return avatar{hash: hex.EncodeToString(sum[:])}
+	case text == "" && photo.Child("", "EXTVAL").Text() != "":
+		return avatar{external: true}
+	}
+	return avatar{}
+}
+
+// changed has the client that has set a vCard send its presence again. The
+// user's other clients tell the hash with their next presence: nobody but
+// themselves may speak for them.
+func (m *xupdate) changed(ctx context.Context, u vcard.Update, set vcard.Setting) (vcard.Update, hooks.Flow) {
+	m.cache.Forget(set.User)
+	if set.IQ == nil {
+		return u, hooks.Next
+	}
+	if s := m.host.Sessions.Find(set.IQ.From); s != nil {
+		if p, _ := s.Presence(); p != nil {
+			m.host.Sessions.OwnPresence(ctx, s, without(p))
+		}
+	}
+	return u, hooks.Next
+}
+
+func (m *xupdate) removed(_ context.Context, user xmpp.JID) { m.cache.Forget(user) }
