@@ -150,6 +150,18 @@ func (c *Conn) end(err error) {
 	c.hangUp()
 }
 
+// depart closes the session of a client that has ended its stream, before it is
+// answered: when it reads our end, everybody knows that it is gone.
+func (c *Conn) depart() {
+	s := c.session.Load()
+	if s == nil {
+		return
+	}
+	c.burst.Begin()
+	defer c.burst.End()
+	c.host.Sessions.CloseSession(context.WithoutCancel(c.ctx), s, "")
+}
+
 // settle waits a bounded time for the last bytes to go.
 func (c *Conn) settle() {
 	c.Flush()

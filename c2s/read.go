@@ -47,6 +47,7 @@ func (c *Conn) after(err error) {
 		go c.repose()
 		return
 	case errors.Is(err, errEnd):
+		c.depart()
 		err = nil
 	}
 	c.end(err)
@@ -176,6 +177,11 @@ func (c *Conn) work() (err error) {
 	b := c.in
 	// Also with nothing left: the framer gives its memory back then.
 	for {
+		if c.state == greeting || c.state == returning {
+			// The end of a line that a client has put behind the last element
+			// of its old stream must not stand before its new one's declaration.
+			b = bytes.TrimLeft(b, " \t\r\n")
+		}
 		fr, n, err := c.framer.Next(b)
 		if err != nil {
 			return err

@@ -73,7 +73,6 @@ func (s *Server) cmdUnregister(ctx context.Context, in admin.OfUser) (admin.Rest
 	if err := h.Auth.Remove(ctx, j); err != nil {
 		return admin.Restuple{}, fmt.Errorf("remove %s: %w", j, err)
 	}
-	endSessions(h.Sessions.User(j), "the account was removed")
 	return admin.Restuple{Text: fmt.Sprintf("User %s successfully unregistered", j)}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/modules/register"
 	"github.com/gabberd/gabberd/storage"
 )
 
@@ -22,6 +23,7 @@ type configuration struct {
 	warnings  []error
 	global    global
 	perms     acl.Permissions
+	register  register.Options
 	hosts     []*hostConfig
 	listeners []*listenConfig
 }
@@ -114,7 +116,7 @@ func readConfiguration(opt Options) (*configuration, error) {
 		return nil, err
 	}
 	c := &configuration{files: t.Files()}
-	t.Decode(&c.global, &c.global.rules, &c.perms)
+	t.Decode(&c.global, &c.global.rules, &c.perms, &c.register)
 	for _, domain := range t.Hosts() {
 		c.hosts = append(c.hosts, readHost(t, domain, opt.Modules))
 	}

@@ -128,6 +128,7 @@ func (s *Server) build() (err error) {
 	if s.storage, err = storage.Open(s.ctx, storage.Options{Dir: s.opt.Data, Hosts: sqls}, s.log); err != nil {
 		return err
 	}
+	s.answer()
 	s.addCommands()
 	for _, hc := range s.conf.hosts {
 		if err := s.addHost(hc); err != nil {

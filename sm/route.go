@@ -50,11 +50,7 @@ func (ss *Sessions) routePresence(ctx context.Context, st *xmpp.Stanza) {
 func (ss *Sessions) routeSubscription(ctx context.Context, st *xmpp.Stanza) {
 	user := st.To.Bare()
 	if ok, err := ss.accounts.Exists(ctx, user); err != nil || !ok {
-		if st.Type == "subscribe" {
-			// §3.1.3: as if the user had refused; nobody learns who has an account.
-			ss.router.Route(ctx, xmpp.NewPresence("unsubscribed", user, st.From.Bare()))
-		}
-		return
+		return // §8.5.1: nobody learns who has an account
 	}
 	if !ss.allowed(ctx, user, st, In, nil) || !InSubscribe.Run(ctx, ss.hooks, false, st) {
 		return

@@ -13,7 +13,6 @@ import (
 	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
-	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 // accountCommands are about passwords, and accounts that nobody uses.
@@ -153,10 +152,6 @@ func (m *module) deleteOld(ctx context.Context, in olderThan) (admin.Restuple, e
 		}
 		if !old {
 			continue
-		}
-		// In case he came in between.
-		for _, s := range m.host.Sessions.User(user) {
-			s.Close(stream.PolicyViolation.With("The account was removed"))
 		}
 		gone = append(gone, fmt.Sprintf("%q", user.String()))
 	}

@@ -5,18 +5,23 @@ import (
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/modules/adhoc"
 	"github.com/gabberd/gabberd/modules/adhocapi"
+	"github.com/gabberd/gabberd/modules/adminextra"
 	"github.com/gabberd/gabberd/modules/announce"
 	"github.com/gabberd/gabberd/modules/caps"
 	"github.com/gabberd/gabberd/modules/clock"
 	"github.com/gabberd/gabberd/modules/configure"
 	"github.com/gabberd/gabberd/modules/disco"
+	"github.com/gabberd/gabberd/modules/fail2ban"
 	"github.com/gabberd/gabberd/modules/last"
 	"github.com/gabberd/gabberd/modules/offline"
 	"github.com/gabberd/gabberd/modules/ping"
 	"github.com/gabberd/gabberd/modules/private"
+	"github.com/gabberd/gabberd/modules/register"
 	"github.com/gabberd/gabberd/modules/roster"
 	"github.com/gabberd/gabberd/modules/sic"
 	"github.com/gabberd/gabberd/modules/stats"
+	"github.com/gabberd/gabberd/modules/vcard"
+	"github.com/gabberd/gabberd/modules/vcardxupdate"
 	"github.com/gabberd/gabberd/modules/version"
 )
 
@@ -24,17 +29,22 @@ import (
 var Modules = []modules.Module{
 	adhoc.Module,
 	adhocapi.Module,
+	adminextra.Module,
 	announce.Module,
 	caps.Module,
 	configure.Module,
 	disco.Module,
+	fail2ban.Module,
 	last.Module,
 	offline.Module,
 	ping.Module,
 	private.Module,
+	register.Module,
 	roster.Module,
 	sic.Module,
 	stats.Module,
 	clock.Module,
+	vcard.Module,
+	vcardxupdate.Module,
 	version.Module,
 }

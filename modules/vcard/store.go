@@ -90,6 +90,7 @@ func clip(s string) string {
 var lowered = stringprep.Profile{Mappings: []stringprep.Mapping{stringprep.TableB2}, Normalize: true}
 
 func lower(s string) string {
+	s = clip(s) // folding much takes long
 	if l, err := lowered.Prepare(s); err == nil {
 		s = l
 	}
@@ -206,13 +207,13 @@ func (s store) query(wanted map[string]string) (text string, args []any) {
 	var patterns []any
 	for _, f := range fields {
 		names += ", " + f.column
-		want := lower(wanted[f.name])
-		prefix, open := strings.CutSuffix(want, "*")
+		want, open := strings.CutSuffix(wanted[f.name], "*")
+		want = lower(want)
 		if want != "" && !open && exact == "" {
 			exact, args = " AND l"+f.column+" = ?", []any{want}
 			continue
 		}
-		pattern := storage.LikeEscape(prefix)
+		pattern := storage.LikeEscape(want)
 		if open || want == "" {
 			pattern += "%"
 		}

@@ -82,7 +82,7 @@ async def psi(port, own, friend_jid, shots):
         score.say("the answer arrives", bool(await friend.hears("Loud and clear")))
         screen.picture("3-answer")
         if score.failed:
-            print(screen.log("dbus-run-session"))
+            print(screen.log())
         await friend.disconnect()
     finally:
         screen.close()
