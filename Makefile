@@ -34,7 +34,7 @@ run: ## start a server on localhost with its state in ./data
 	go run ./cmd/gabberd
 
 build: ## build the server and the operator's tool into ./bin
-	go build -trimpath -o bin/ ./cmd/gabberd ./cmd/gabberdctl
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/gabberd ./cmd/gabberdctl
 
 test: ## everything that must pass; installs what is missing when root
 	@test/packages test
@@ -72,7 +72,8 @@ install: build ## install program, unit and configuration (DESTDIR, PREFIX); nev
 	install -m 644 dist/gabberd.sysusers '$(DESTDIR)$(SYSUSERSDIR)/gabberd.conf'
 	test -e '$(DESTDIR)$(SYSCONFDIR)/gabberd/ejabberd.yml' || install -m 640 ejabberd.yml '$(DESTDIR)$(SYSCONFDIR)/gabberd/ejabberd.yml'
 	@if [ -z '$(DESTDIR)' ] && command -v systemd-sysusers >/dev/null; then \
-		systemd-sysusers '$(SYSUSERSDIR)/gabberd.conf' && chgrp gabberd '$(SYSCONFDIR)/gabberd/ejabberd.yml'; fi
+		systemd-sysusers '$(SYSUSERSDIR)/gabberd.conf' && chgrp gabberd '$(SYSCONFDIR)/gabberd/ejabberd.yml'; \
+	else echo 'Make the user gabberd (dist/gabberd.sysusers), who must be able to read the configuration.'; fi
 	@echo 'Edit $(SYSCONFDIR)/gabberd/ejabberd.yml, then: systemctl daemon-reload && systemctl enable --now gabberd'
 
 uninstall: ## remove what install put there, but neither configuration nor data

@@ -39,8 +39,9 @@ func (c *Conn) Address() string {
 	return ""
 }
 
-// MaxOutbox and EarlyOutbox are the limits of an outbox.
+// MaxOutbox and EarlyOutbox are the limits of an outbox, MaxFailures of logins.
 const (
+	MaxFailures = maxFailures
 	MaxOutbox   = maxOutbox
 	EarlyOutbox = earlyOutbox
 )

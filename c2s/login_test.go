@@ -107,7 +107,7 @@ func TestTooManyFailedLogins(t *testing.T) {
 	h := newHouse(t, nil)
 	s := h.connect()
 	s.open()
-	for range 3 {
+	for range c2s.MaxFailures - 1 {
 		s.send("<auth" + nsSASL + " mechanism='PLAIN'>" + plain("romeo", "wrong") + "</auth>")
 		s.until("</failure>")
 	}
@@ -115,7 +115,7 @@ func TestTooManyFailedLogins(t *testing.T) {
 		"<auth" + nsSASL + " mechanism='PLAIN'>" + plain("romeo", "secret") + "</auth>")
 	got := s.rest()
 	if ended(t, got) != "policy-violation" || strings.Contains(got, "<success") {
-		t.Errorf("after the fourth: %s", got)
+		t.Errorf("after the tenth: %s", got)
 	}
 }
 

@@ -9,8 +9,9 @@ import (
 	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
-// maxFailures is how many logins may fail on one stream (RFC 6120 §6.4.5).
-const maxFailures = 4
+// maxFailures is how many logins may fail on one stream (RFC 6120 §6.4.5). There
+// are clients that try every mechanism there is before the one that they can do.
+const maxFailures = 10
 
 // sasl deals with the elements of a login (RFC 6120 §6.4).
 func (c *Conn) sasl(el *xmpp.Element) error {

@@ -66,7 +66,7 @@ func insecure() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
 func (s *stranger) send(text string) {
 	s.t.Helper()
 	if err := s.try(text); err != nil {
-		s.t.Fatalf("send: %v; received so far: %s", err, s.got.String())
+		s.t.Fatalf("send: %v; received so far: %.500s", err, s.got.String())
 	}
 }
 
@@ -94,7 +94,7 @@ func (s *stranger) until(text string) string {
 		n, err := s.conn.Read(b)
 		s.got.Write(b[:n])
 		if n == 0 && err != nil {
-			s.t.Fatalf("waiting for %s: %v; received: %s", text, err, s.got.String())
+			s.t.Fatalf("waiting for %s: %v; received: %.500s", text, err, s.got.String())
 		}
 	}
 }
@@ -108,7 +108,7 @@ func (s *stranger) rest() string {
 	_, err := s.got.ReadFrom(s.conn)
 	var late net.Error
 	if errors.As(err, &late) && late.Timeout() {
-		s.t.Fatalf("the server does not close the connection; received: %s", s.got.String())
+		s.t.Fatalf("the server does not close the connection; received: %.500s", s.got.String())
 	}
 	out := s.got.String()
 	s.got.Reset()

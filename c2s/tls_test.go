@@ -82,8 +82,10 @@ func TestPlaintextBehindStartTLS(t *testing.T) {
 		s := h.connect()
 		s.open()
 		s.send(askTLS + injected)
-		got := s.rest()
-		if ended(t, got) != "policy-violation" || strings.Contains(got, "<success") {
+		if err := s.tcp.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.rest(); ended(t, got) != "policy-violation" || strings.Contains(got, "<success") {
 			t.Errorf("%.20q: got %s", injected, got)
 		}
 	}

@@ -27,7 +27,6 @@ type certificates struct {
 	log   *slog.Logger
 	files atomic.Pointer[[]string] // the option certfiles
 	set   atomic.Pointer[certSet]
-	hosts func() []string
 }
 
 // certSet is all certificates of one moment.
@@ -136,10 +135,10 @@ func expand(patterns []string) (files []string, err error) {
 		p = strings.TrimPrefix(p, "file://")
 		list, err := filepath.Glob(p)
 		if err != nil {
-			return nil, fmt.Errorf("certfiles: %q: %w", p, err)
+			return nil, fmt.Errorf("%q: %w", p, err)
 		}
 		if len(list) == 0 && !strings.ContainsAny(p, "*?[") {
-			return nil, fmt.Errorf("certfiles: there is no file %s", p)
+			return nil, fmt.Errorf("there is no file %s", p)
 		}
 		files = append(files, list...)
 	}
@@ -187,7 +186,7 @@ func readCertificates(patterns []string) (*certSet, error) {
 		set.add(&tls.Certificate{Certificate: m.chain(i), PrivateKey: key, Leaf: leaf.cert})
 	}
 	if len(files) > 0 && set.count == 0 {
-		return nil, fmt.Errorf("certfiles: none of %s holds a certificate with its key", strings.Join(files, ", "))
+		return nil, fmt.Errorf("none of %s holds a certificate with its key", strings.Join(files, ", "))
 	}
 	return set, nil
 }
@@ -222,7 +221,7 @@ type pemCert struct {
 func (m *pems) read(file string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("certfiles: %w", err)
+		return fmt.Errorf("%w; the user that the server runs as (%s) must be able to read it", err, whoami())
 	}
 	for {
 		var block *pem.Block
@@ -233,13 +232,13 @@ func (m *pems) read(file string) error {
 		case block.Type == "CERTIFICATE":
 			cert, err := x509.ParseCertificate(block.Bytes)
 			if err != nil {
-				return fmt.Errorf("certfiles: %s: %w", file, err)
+				return fmt.Errorf("%s: %w", file, err)
 			}
 			m.certs = append(m.certs, pemCert{cert, file})
 		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
 			key, err := parseKey(block.Bytes)
 			if err != nil {
-				return fmt.Errorf("certfiles: %s: %w", file, err)
+				return fmt.Errorf("%s: %w", file, err)
 			}
 			m.keys = append(m.keys, key)
 		}

@@ -13,7 +13,7 @@ func (s *Server) moduleCommands() []admin.Command {
 	return []admin.Command{
 		admin.New("modules", "List the modules of the virtual hosts.", s.cmdModules).Tags("modules").
 			Result("modules", "module").Example("localhost\tmod_ping\tSends pings to clients, and ends the sessions of those that do not answer.", "localhost"),
-		admin.New("restart_module", "Stop a module and start it again, with those that need it.", s.cmdRestartModule).Tags("erlang", "modules").
+		admin.New("restart_module", "Stop a module and start it again, with those that need it.", s.cmdRestartModule).Tags("erlang").
 			Long("It starts with the options it had; reload_config is for others. The result is 0 if it was restarted, 1 if the virtual host has no such module, 2 if it was stopped but did not start; the log says why.").
 			Example("0", "myserver.com", "mod_ping"),
 	}

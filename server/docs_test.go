@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,7 +29,8 @@ func documents(t *testing.T) map[string][]byte {
 
 func TestGeneratedDocumentsAreUpToDate(t *testing.T) {
 	docs := documents(t)
-	for name, want := range docs {
+	for _, name := range slices.Sorted(maps.Keys(docs)) {
+		want := docs[name]
 		got, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(name)))
 		switch {
 		case os.IsNotExist(err):

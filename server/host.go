@@ -20,6 +20,7 @@ import (
 type virtualHost struct {
 	*local.Host
 	s       *Server
+	born    *hostConfig      // what it was built with
 	running []*runningModule // in the order of their start
 	unroute func()
 }
@@ -47,7 +48,7 @@ func (s *Server) addHost(hc *hostConfig) error {
 	if err != nil {
 		return err
 	}
-	v := &virtualHost{s: s}
+	v := &virtualHost{s: s, born: hc}
 	sessions := sm.New(hc.domain, sm.Parts{Hooks: table, Router: s.router, Store: sm.NewMemory(),
 		Accounts: accounts, Settings: settings{s, hc.domain}, Log: s.log})
 	v.Host = local.New(domain, local.Parts{

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode/utf8"
 )
@@ -47,13 +48,20 @@ func newLogHandler(w io.Writer, level slog.Leveler) *logHandler {
 	if f, ok := w.(*os.File); ok {
 		st, err := f.Stat()
 		switch {
-		case os.Getenv("JOURNAL_STREAM") != "":
+		case err == nil && journal(st):
 			layout = ""
 		case err == nil && st.Mode()&os.ModeCharDevice != 0:
 			layout = timeOnTerminal
 		}
 	}
 	return &logHandler{out: &logOutput{w: w, layout: layout}, level: level}
+}
+
+// journal reports whether that file is the journal of systemd (systemd.exec(5),
+// JOURNAL_STREAM).
+func journal(st os.FileInfo) bool {
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return ok && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", sys.Dev, sys.Ino)
 }
 
 // Enabled implements slog.Handler.

@@ -72,8 +72,10 @@ func run(args []string, known []modules.Module, out, errOut io.Writer) int {
 		return exitOK
 	case verb == "check", verb == "version":
 		fmt.Fprintf(errOut, "gabberd: %q is one word too many\n\n%s", rest[len(rest)-1], usage)
-	case verb == "start", verb == "stop", verb == "restart", verb == "status":
-		fmt.Fprintf(errOut, "gabberd: there is no %q: gabberd without a word starts a server, gabberdctl %s speaks to one that runs\n\n%s", verb, verb, usage)
+	case verb == "start":
+		fmt.Fprintf(errOut, "gabberd: to start a server leave the word away\n\n%s", usage)
+	case verb == "stop", verb == "restart", verb == "status":
+		fmt.Fprintf(errOut, "gabberd: there is no %q; to a server that runs, say gabberdctl %s\n\n%s", verb, verb, usage)
 	default:
 		fmt.Fprintf(errOut, "gabberd: there is no %q\n\n%s", verb, usage)
 	}

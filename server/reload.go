@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/gabberd/gabberd/hooks"
@@ -39,7 +40,7 @@ func (s *Server) reload(ctx context.Context) (left []string, err error) {
 		s.opt.Level.Set(fresh.global.LogLevel)
 	}
 	left = s.reloadHosts(ctx, old, fresh)
-	if !sameListeners(old, fresh) {
+	if !s.listensAsIn(fresh) {
 		left = append(left, "listen has changed; listeners are opened and closed by a restart only")
 	}
 	Reloaded.Run(ctx, s.hooks, struct{}{})
@@ -61,7 +62,7 @@ func (s *Server) reloadHosts(ctx context.Context, old, fresh *configuration) (le
 	}
 	for _, h := range fresh.hosts {
 		if v := s.host(h.domain); v != nil {
-			left = append(left, v.reload(ctx, old.host(h.domain), h)...)
+			left = append(left, v.reload(ctx, h)...)
 			continue
 		}
 		if _, err := s.storage.Attach(ctx, h.domain, h.sql); err != nil {
@@ -120,7 +121,8 @@ func (s *Server) host(domain string) *virtualHost {
 }
 
 // reload applies a new configuration to a virtual host that runs.
-func (v *virtualHost) reload(ctx context.Context, old, fresh *hostConfig) (left []string) {
+func (v *virtualHost) reload(ctx context.Context, fresh *hostConfig) (left []string) {
+	old := v.born // what a reload before this one has not changed is still to be changed
 	v.Rules.Replace(fresh.rules)
 	if err := v.Auth.Reload(ctx, fresh.auth); err != nil {
 		left = append(left, err.Error())
@@ -175,15 +177,10 @@ func allKept(p modules.Prepared, keep map[string]bool) bool {
 	return true
 }
 
-func sameListeners(a, b *configuration) bool {
-	if len(a.listeners) != len(b.listeners) {
-		return false
-	}
-	for i := range a.listeners {
-		x, y := a.listeners[i], b.listeners[i]
-		if x.place != y.place || !reflect.DeepEqual(x.c2s, y.c2s) {
-			return false
-		}
-	}
-	return true
+// listensAsIn reports whether the listeners that were opened are those that c
+// asks for.
+func (s *Server) listensAsIn(c *configuration) bool {
+	return slices.EqualFunc(s.doors, c.listeners, func(x, y *listenConfig) bool {
+		return x.place == y.place && reflect.DeepEqual(x.c2s, y.c2s)
+	})
 }

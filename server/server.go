@@ -69,6 +69,8 @@ type Server struct {
 	stop     context.CancelCauseFunc
 	ctx      context.Context
 
+	doors []*listenConfig // what the listeners were opened with
+
 	// changing is held by who starts and stops modules: a reload, restart_module.
 	changing sync.Mutex
 
@@ -117,6 +119,7 @@ func (s *Server) build() (err error) {
 	s.router = router.New(s.hooks, s.log)
 	s.rules = acl.NewRuleset("", s.serves, &s.groups)
 	s.rules.Replace(s.conf.global.rules)
+	s.doors = s.conf.listeners
 	s.registry = admin.NewRegistry(admin.Options{Log: s.log, Guard: guard{s}, Hosts: s.domains})
 	if s.certs, err = newCertificates(s.opt.Data, s.conf, s.log); err != nil {
 		return err

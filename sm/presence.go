@@ -2,6 +2,7 @@ package sm
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,8 +106,10 @@ func (ss *Sessions) retire(ctx context.Context, s *Session, st *xmpp.Stanza, lis
 		if listening {
 			s.Send(ctx, st.Readdressed(s.JID, s.JID.Bare()))
 		}
-		for _, c := range contacts.From {
-			delete(directed, c)
+		for to := range directed {
+			if slices.Contains(contacts.From, to.Bare()) {
+				delete(directed, to) // it has just been told
+			}
 		}
 	}
 	for to := range directed {

@@ -118,7 +118,7 @@ var routes = []struct {
 	{"nobody", "tybalt", "iq/get", "", "service-unavailable", false},
 	{"nobody", "tybalt/x", "iq/get", "", "service-unavailable", false},
 	{"nobody", "tybalt", "presence", "", "", false},
-	{"nobody", "tybalt", "presence/subscribe", "", "unsubscribed", false},
+	{"nobody", "tybalt", "presence/subscribe", "", "", false},
 	{"nobody", "tybalt", "presence/subscribed", "", "", false},
 	{"nobody", "tybalt", "presence/unsubscribe", "", "", false},
 	{"nobody", "tybalt", "presence/probe", "", "", false},

@@ -169,6 +169,9 @@ func TestSlots(t *testing.T) {
 	}
 }
 
+// key is that of some value in a context.
+type key struct{}
+
 // flusher counts.
 type flusher struct{ n int }
 
@@ -176,7 +179,7 @@ func (f *flusher) Flush() { f.n++ }
 
 func TestBurst(t *testing.T) {
 	var b sm.Burst
-	ctx := context.WithValue(sm.WithBurst(context.Background(), &b), "some", "value")
+	ctx := context.WithValue(sm.WithBurst(context.Background(), &b), key{}, "value")
 	f := new(flusher)
 	if sm.Hold(context.Background(), f) || sm.Hold(ctx, f) {
 		t.Error("held without an open burst")

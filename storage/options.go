@@ -49,7 +49,10 @@ const (
 // for sql_schema_multihost and update_sql_schema.
 func (o *SQL) Fields(f *config.Fields) {
 	f.Enum(&o.Type, "sql_type", "", "Which database: sqlite, a file, or pgsql, a PostgreSQL server. The others that ejabberd knows are refused at start.",
-		"sqlite", "pgsql", "mysql", "mssql", "odbc").DefaultText("the embedded database gabberd.db")
+		"sqlite", "pgsql", "mysql", "mssql", "odbc").
+		Must(config.That("sqlite or pgsql, the others are not built (ejabberd's command export2sql and pgloader can move the data)",
+			func(typ string) bool { return typ == "" || typ == "sqlite" || typ == "pgsql" })).
+		DefaultText("the embedded database gabberd.db")
 	f.String(&o.Server, "sql_server", "localhost", "The name or address of the database server, or `unix:` and the path of its socket.").Example("sql_server: db.example.org")
 	f.Port(&o.Port, "sql_port", 0, "The port of the database server.").DefaultText("5432")
 	f.String(&o.Database, "sql_database", "", "The name of the database; for sqlite a file, in the data directory unless the path is absolute. `@HOST@` stands for the virtual host.").DefaultText("ejabberd; gabberd.db for sqlite")

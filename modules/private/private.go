@@ -76,6 +76,9 @@ func (m *private) answer(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, e
 	return nil, m.set(ctx, user, pieces)
 }
 
+// nsBanned is where bans are kept, beside what users keep. It is not theirs.
+const nsBanned = "ejabberd:banned"
+
 // A piece is an element that is kept under its namespace.
 type piece struct {
 	ns string
@@ -91,6 +94,8 @@ func read(query *xmpp.Element) ([]piece, error) {
 			continue
 		}
 		switch {
+		case c.NS == nsBanned:
+			return nil, xmpp.NotAllowed.WithText("This is for the server's operators")
 		case len(out) == maxAsked:
 			return nil, xmpp.PolicyViolation.WithText("Too many elements in one request")
 		case len(c.NS) > maxNamespace:

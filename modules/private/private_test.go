@@ -1,6 +1,7 @@
 package private_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -169,6 +170,18 @@ func TestCommands(t *testing.T) {
 	} {
 		if got, err := s.Command(words[0], words[1:]...); err == nil {
 			t.Errorf("%v: %q and no error", words, got)
+		}
+	}
+}
+
+// What operators keep of a user is not the user's to write or to read.
+func TestBansAreOutOfReach(t *testing.T) {
+	s := modtest.Start(t, "", private.Module)
+	romeo := s.Available("romeo@localhost/orchard")
+	for _, typ := range []string{"set", "get"} {
+		got := romeo.Ask(`<iq type='` + typ + `' id='b'><query xmlns='jabber:iq:private'><banned xmlns='ejabberd:banned'/></query></iq>`)
+		if e := xmpp.ParseError(got); !errors.Is(e, xmpp.NotAllowed) {
+			t.Errorf("%s: %v", typ, got)
 		}
 	}
 }

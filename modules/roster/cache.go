@@ -137,6 +137,19 @@ func (c *cache) forget(user xmpp.JID) {
 	}
 }
 
+// clear forgets everything.
+func (c *cache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.order.Len() > 0 {
+		c.drop(c.order.Back())
+	}
+	for user, r := range c.reading {
+		r.stale = true
+		delete(c.reading, user)
+	}
+}
+
 func (c *cache) drop(el *list.Element) {
 	e := c.order.Remove(el).(*cached)
 	delete(c.entries, e.user)

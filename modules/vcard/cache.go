@@ -71,6 +71,16 @@ func (c *Cache[V]) Forget(user xmpp.JID) {
 	}
 }
 
+// Clear forgets everything.
+func (c *Cache[V]) Clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	for c.order.Len() > 0 {
+		c.drop(c.order.Back())
+	}
+}
+
 // find is what is kept about user, with c.mu held.
 func (c *Cache[V]) find(user xmpp.JID) *cached[V] {
 	el, ok := c.byUser[user]

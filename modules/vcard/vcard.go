@@ -10,6 +10,7 @@ import (
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
@@ -78,6 +79,7 @@ func start(h *modules.Host, o options) error {
 	Set.Add(h, hooks.Normal, m.set)
 	Wanted.Add(h, hooks.Normal, m.wanted)
 	auth.Removed.Add(h, hooks.Normal, m.removed)
+	local.ClearCache.Add(h, hooks.Normal, func(context.Context, *local.Host) { m.cache.Clear() })
 	h.Command(m.commands()...)
 	if o.Search {
 		m.serve()

@@ -85,6 +85,7 @@ func start(h *modules.Host, o options) error {
 	sm.UserSend.Add(h, hooks.Normal, m.directed)
 	vcard.Set.Add(h, 90, m.changed) // ejabberd's: when it is stored
 	auth.Removed.Add(h, hooks.Normal, m.removed)
+	local.ClearCache.Add(h, hooks.Normal, func(context.Context, *local.Host) { m.cache.Clear() })
 	return nil
 }
 

@@ -140,7 +140,7 @@ class Screen:
         for name in os.listdir(self.home):
             if name.endswith(".log"):
                 with open(self.home + "/" + name, errors="replace") as f:
-                    out += "-- %s\n%s\n" % (name, f.read()[-30000:])
+                    out += "-- %s\n%s\n" % (name, f.read()[-3000:])
         return out
 
     def close(self):

@@ -22,10 +22,10 @@ async def settings(screen, jid, port):
     account = {
         "name": user, "address": jid, "hostname": host, "password": PASSWORD, "savepass": True, "active": True, "autoconnect": True,
         "resource": "gajim", "use_custom_host": True, "custom_host": "127.0.0.1", "custom_port": port,
-        "custom_type": "START TLS", "account_label": user,
+        "custom_type": "START TLS", "account_label": user, "restore_last_status": False,
     }
     with sqlite3.connect(file) as db:
-        db.execute("INSERT INTO account_settings(account, settings) VALUES (?, ?)", ("work", json.dumps(account)))
+        db.execute("INSERT INTO account_settings(account, settings) VALUES (?, ?)", ("work", json.dumps({"account": account, "contact": {}, "group_chat": {}})))
         (app,) = db.execute("SELECT settings FROM settings WHERE name = 'app'").fetchone()
         options = json.loads(app)
         options.update({"use_keyring": False, "remote_control": False, "check_for_update": False, "show_main_window": "always"})
@@ -48,14 +48,23 @@ async def gajim(port, own, friend_jid, shots):
         here = await friend.sees(own, 60)
         score.say("Gajim is online", here is not None, str(here or ""))
         screen.picture("1-online")
+        chooser = await screen.window("Start / Join Chat")
+        score.say("it offers to chat", chooser != "")
+        screen.do("windowactivate", "--sync", chooser)
+        screen.do("key", "ctrl+a")
+        screen.do("type", "--delay", "25", friend_jid)
+        await asyncio.sleep(2)
+        screen.do("key", "Return")
+        await asyncio.sleep(2)
         friend.send_message(own, "Do you read me?", mtype="chat")
         await asyncio.sleep(3)
         screen.picture("2-message")
-        window = await screen.window("Gajim")
+        window = await screen.window("^Gajim|friend")
         score.say("there is a window", window != "")
         if window:
             await screen.type(window, "Loud and clear")
         score.say("the answer arrives", bool(await friend.hears("Loud and clear")))
+        await asyncio.sleep(1)
         screen.picture("3-answer")
         if score.failed:
             print(screen.log())

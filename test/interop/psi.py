@@ -80,6 +80,7 @@ async def psi(port, own, friend_jid, shots):
         if window:
             await screen.type(window, "Loud and clear")
         score.say("the answer arrives", bool(await friend.hears("Loud and clear")))
+        await asyncio.sleep(1)
         screen.picture("3-answer")
         if score.failed:
             print(screen.log())
