@@ -17,8 +17,8 @@ import (
 // the sender sees internal-server-error. It runs on the sender's goroutine.
 type IQHandler func(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, error)
 
-// Later is returned by a handler that sends the answer itself.
-var Later = errors.New("the answer comes later")
+// ErrLater is returned by a handler that sends the answer itself.
+var ErrLater = errors.New("the answer comes later")
 
 // An IQTable says who answers which namespace, for a server or for its users.
 // The zero table answers nothing.
@@ -89,7 +89,7 @@ func (r *Router) Answer(ctx context.Context, t *IQTable, iq *xmpp.Stanza) {
 	}
 	payload, err := r.answer(ctx, t, iq)
 	switch {
-	case errors.Is(err, Later):
+	case errors.Is(err, ErrLater):
 	case err != nil:
 		r.Bounce(ctx, iq, xmpp.AsError(err))
 	default:
@@ -114,7 +114,7 @@ func (r *Router) answer(ctx context.Context, t *IQTable, iq *xmpp.Stanza) (el *x
 	defer r.survive(iq, payload.NS, &err)
 	el, err = f(ctx, iq)
 	var known *xmpp.Error
-	if err != nil && !errors.As(err, &known) && !errors.Is(err, Later) {
+	if err != nil && !errors.As(err, &known) && !errors.Is(err, ErrLater) {
 		r.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("namespace", payload.NS),
 			slog.String("from", iq.From.String()), slog.Any("error", err))
 	}

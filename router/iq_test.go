@@ -40,7 +40,7 @@ func TestAnswer(t *testing.T) {
 		table.Handle("refused", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { return nil, xmpp.NotAllowed })
 		table.Handle("broken", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { return nil, errors.New("disk on fire") })
 		table.Handle("panics", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { panic("disk on fire") })
-		table.Handle("later", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { return nil, router.Later })
+		table.Handle("later", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { return nil, router.ErrLater })
 		r.Answer(context.Background(), &table, parse(t, c.xml))
 		got := p.inbox()
 		switch {

@@ -8,9 +8,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/gabberd/gabberd/modules/all"
 	"go.uber.org/goleak"
 )
 
@@ -55,8 +57,16 @@ func TestBadStartsAreNamed(t *testing.T) {
 		{"unbuilt backend", "hosts: [localhost]\nauth_method: [ldap]\n", nil, []string{"ejabberd.yml:2:", "ldap is not built yet"}},
 		{"unbuilt session store", "hosts: [localhost]\nsm_db_type: redis\n", nil, []string{"ejabberd.yml:2:", "redis is not built yet"}},
 		{"unbuilt database", "hosts: [localhost]\nsql_type: mysql\n", nil, []string{"mysql"}},
-		{"missing certificate", "hosts: [localhost]\ncertfiles: [/does/not/exist.pem]\n", nil, []string{"certfiles", "/does/not/exist.pem"}},
-		{"not a certificate", "hosts: [localhost]\ncertfiles: [/etc/hostname]\n", nil, []string{"certfiles", "/etc/hostname"}},
+		{"missing certificate", "hosts: [localhost]\ncertfiles: [/does/not/exist.pem]\n", nil, []string{"ejabberd.yml:2:13: certfiles", "/does/not/exist.pem"}},
+		{"not a certificate", "hosts: [localhost]\ncertfiles: [/etc/hostname]\n", nil, []string{"ejabberd.yml:2:12: certfiles", "/etc/hostname"}},
+		{"data directory is a file", "hosts: [localhost]\n", func(t *testing.T, o *Options) { write(t, o.Data, nil) }, []string{"data directory", "--data"}},
+		{"not a data directory", "hosts: [localhost]\n", func(t *testing.T, o *Options) {
+			if err := os.MkdirAll(o.Data, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(o.Data, "version"), []byte("Debian 12\n"))
+		}, []string{"does not hold a number", "really gabberd's data directory?"}},
+		{"a map for a certificate", "hosts: [localhost]\ncertfiles: [{a: b}]\n", nil, []string{"ejabberd.yml:2:13: certfiles"}},
 		{"newer data directory", "hosts: [localhost]\n", func(t *testing.T, o *Options) {
 			if err := os.MkdirAll(o.Data, 0o700); err != nil {
 				t.Fatal(err)
@@ -112,19 +122,87 @@ func TestAllMistakesAtOnce(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("GABBERD_CONFIG", "")
+	t.Setenv("GABBERD_DATA", "")
+	write(t, "good.yml", []byte("hosts: [localhost]\n"))
+	write(t, "bad.yml", []byte("hosts: [localhost]\nloglevle: info\n"))
 	for _, tt := range []struct {
-		args []string
+		args string
 		code int
 		want string
 	}{
-		{[]string{"version"}, exitOK, "26.07"},
-		{[]string{"nonsense"}, exitUsage, "nonsense"},
-		{[]string{"--nonsense"}, exitUsage, "--config"},
-		{[]string{"check", "/does/not/exist.yml"}, exitError, "/does/not/exist.yml"},
+		{"version", exitOK, "26.07"},
+		{"help", exitOK, "gabberd check"},
+		{"-h", exitOK, "gabberd check"},
+		{"nonsense", exitUsage, `there is no "nonsense"`},
+		{"start", exitUsage, "leave the word away"},
+		{"stop", exitUsage, "gabberdctl stop"},
+		{"version 5", exitUsage, `"5" is one word too many`},
+		{"check good.yml bad.yml", exitUsage, `"bad.yml" is one word too many`},
+		{"--nonsense", exitUsage, "--config"},
+		{"--config", exitUsage, "--config"},
+		{"check /does/not/exist.yml", exitError, "/does/not/exist.yml"},
+		{"check", exitError, "ejabberd.yml: no such file or directory; name the file"},
+		{"check good.yml", exitOK, "good.yml: no mistakes"},
+		{"check --config good.yml", exitOK, "good.yml: no mistakes"},
+		{"--config good.yml check", exitOK, "good.yml: no mistakes"},
+		{"--config=good.yml check bad.yml", exitError, "bad.yml:2:1: loglevle"},
+		{"--config bad.yml", exitError, "gabberd: bad.yml:2:1: loglevle"},
+		{"--config gone.yml", exitError, "gone.yml: no such file"},
 	} {
 		var out bytes.Buffer
-		if code := run(tt.args, nil, &out, &out); code != tt.code || !strings.Contains(out.String(), tt.want) {
-			t.Errorf("%v: exit code %d, %q", tt.args, code, out.String())
+		if code := run(strings.Fields(tt.args), nil, &out, &out); code != tt.code || !strings.Contains(out.String(), tt.want) {
+			t.Errorf("%s: exit code %d, %q", tt.args, code, out.String())
+		}
+	}
+	if _, err := os.Stat("data"); !os.IsNotExist(err) {
+		t.Error("a data directory was made for nothing")
+	}
+	t.Setenv("GABBERD_CONFIG", "bad.yml")
+	var out bytes.Buffer
+	if code := run([]string{"check"}, nil, &out, &out); code != exitError || !strings.Contains(out.String(), "bad.yml:2:1") {
+		t.Errorf("GABBERD_CONFIG: exit code %d, %q", code, out.String())
+	}
+}
+
+// Data lies beside the configuration that was found.
+func TestDataGoesWithTheConfiguration(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, tt := range []struct{ data, config, want string }{
+		{"mine", "", "mine"},
+		{"mine", systemConfig, "mine"},
+		{"", systemConfig, systemData},
+	} {
+		if got := defaultData(tt.data, tt.config); got != tt.want {
+			t.Errorf("--data %q --config %q: %s, not %s", tt.data, tt.config, got, tt.want)
+		}
+	}
+	write(t, localConfig, []byte("hosts: [localhost]\n"))
+	if got := defaultData("", ""); got != localData {
+		t.Errorf("with ./%s: %s", localConfig, got)
+	}
+	if err := os.Mkdir(localData, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := defaultData("", "other.yml"); got != localData {
+		t.Errorf("with ./%s: %s", localData, got)
+	}
+	if got := defaultData("", systemConfig); got != systemData {
+		t.Errorf("a folder that happens to be called %s is taken for the system's: %s", localData, got)
+	}
+}
+
+// A configuration that ejabberd ships loads as it is: every warning has a place
+// and says what is not built.
+func TestStockConfigurationLoads(t *testing.T) {
+	warnings, err := Check(Options{Config: "../config/testdata/ejabberd.yml.example", Data: t.TempDir(), Modules: all.Modules})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range warnings {
+		if !regexp.MustCompile(`ejabberd\.yml\.example:\d+:\d+: .*(is not built yet|there is no ACL)`).MatchString(w.Error()) {
+			t.Errorf("warning without a place or a reason: %v", w)
 		}
 	}
 }
@@ -138,5 +216,9 @@ func TestFirstConfigurationIsClean(t *testing.T) {
 	}
 	if again, err := writeFirst(file); again || err != nil {
 		t.Errorf("an existing file was written: %v, %v", again, err)
+	}
+	warnings, err := Check(Options{Config: file, Data: t.TempDir(), Modules: all.Modules})
+	if err != nil || len(warnings) > 0 {
+		t.Errorf("%v, %v", warnings, err)
 	}
 }

@@ -41,32 +41,37 @@ type global struct {
 func (g *global) Fields(f *config.Fields) {
 	f.LogLevel(&g.LogLevel, "loglevel", slog.LevelInfo, "How much is logged.")
 	f.Duration(&g.NegotiationTimeout, "negotiation_timeout", 120*time.Second, "How long a client may take from connecting to having a session.").Must(config.AtLeast(time.Second))
-	config.Value(f, &g.Certfiles, "certfiles", "list of files", nil, "Files in PEM form with certificates and their keys; `*` stands for any name. They are read again when they change.", certificateFiles).Example("- /etc/letsencrypt/live/example.org/*.pem")
+	f.Strings(&g.Certfiles, "certfiles", nil, "Files in PEM form with certificates and their keys; `*` stands for any name. They are read again when they change.").Example("- /etc/letsencrypt/live/example.org/*.pem")
 	f.File(&g.CAFile, "ca_file", "", "Certificates of authorities, in PEM form.").DefaultText("those of the system")
 }
 
-// certificateFiles checks at once what the files hold, so that a mistake has its
-// line.
-func certificateFiles(n *config.Node) ([]string, error) {
-	items := n.List()
-	if n.Kind() == config.KindScalar {
-		items = []*config.Node{n}
-	}
-	var patterns []string
-	for _, item := range items {
-		text, ok := item.Scalar()
-		if !ok || text == "" {
-			return nil, item.Wanted("the name of a file")
+// usable is the option certfiles once more: it looks into the files, so that
+// what is wrong with them has its line, also for who only checks.
+type usable struct{}
+
+// Fields declares the option.
+func (usable) Fields(f *config.Fields) {
+	config.Value(f, new([]string), "certfiles", "list of files", nil, "Files with certificates.", func(n *config.Node) ([]string, error) {
+		items := n.List()
+		if n.Kind() == config.KindScalar {
+			items = []*config.Node{n}
 		}
-		if _, err := expand([]string{text}); err != nil {
-			return nil, item.Errorf("%v", err)
+		var patterns []string
+		for _, item := range items {
+			text, ok := item.Scalar()
+			if !ok {
+				return nil, nil // which was said already
+			}
+			if _, err := expand([]string{text}); err != nil {
+				return nil, item.Errorf("%v", err)
+			}
+			patterns = append(patterns, text)
 		}
-		patterns = append(patterns, text)
-	}
-	if _, err := readCertificates(patterns); err != nil {
-		return nil, n.Errorf("%v", err)
-	}
-	return patterns, nil
+		if _, err := readCertificates(patterns); err != nil {
+			return nil, n.Errorf("%v", err)
+		}
+		return patterns, nil
+	})
 }
 
 // hostConfig is what a virtual host is told.
@@ -141,6 +146,7 @@ func readConfiguration(opt Options) (*configuration, error) {
 	}
 	c := &configuration{files: t.Files()}
 	t.Decode(&c.global, &c.global.rules, &c.perms, &c.register)
+	t.Decode(usable{})
 	for _, domain := range t.Hosts() {
 		c.hosts = append(c.hosts, readHost(t, domain, opt.Modules))
 	}

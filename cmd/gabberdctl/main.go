@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,8 @@ func (t *tool) send(ctx context.Context) int {
 	switch {
 	case err == nil:
 		return exit
+	case errors.Is(err, fs.ErrPermission):
+		return t.complain(exitUnreachable, "Error: %v\nThe server belongs to another user; give its commands as that user or as root: sudo %s …\n", err, t.program)
 	case errors.Is(err, control.ErrUnreachable):
 		return t.complain(exitUnreachable, "Error: %v\n%s", err, t.advice())
 	}

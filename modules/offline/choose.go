@@ -211,7 +211,7 @@ func (m *offline) fetch(ctx context.Context, s *sm.Session, iq *xmpp.Stanza) err
 	if !started {
 		return xmpp.ServiceUnavailable
 	}
-	return router.Later
+	return router.ErrLater
 }
 
 func (m *offline) showPage(ctx context.Context, s *sm.Session, after int64) (last int64, more bool, err error) {

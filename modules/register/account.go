@@ -136,7 +136,7 @@ func (m *module) remove(ctx context.Context, r request, w wish) error {
 		return err
 	}
 	m.host.Log.Info("account removed by its owner", "user", user.String(), "address", r.addr.String())
-	return router.Later
+	return router.ErrLater
 }
 
 // means reports whether a name, or an address, is that of user.

@@ -35,9 +35,9 @@ func (m *module) answer(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, er
 		r.addr = r.session.Addr.Addr()
 	}
 	payload, err := m.do(ctx, r)
-	if err != nil && !errors.Is(err, router.Later) {
+	if err != nil && !errors.Is(err, router.ErrLater) {
 		m.host.Send(ctx, m.refusal(iq, err))
-		err = router.Later
+		err = router.ErrLater
 	}
 	return payload, err
 }
