@@ -103,8 +103,8 @@ func (h *Host) open(ctx context.Context, o Options) (list []Backend, first *stor
 			continue
 		}
 		opened[db.String()] = true
-		b, err := openSQL(ctx, name, db, h.log)
-		if err != nil {
+		b := &sqlBackend{name: name, db: db, log: h.log}
+		if err := b.open(ctx, len(o.stored())); err != nil {
 			return nil, nil, err
 		}
 		list = append(list, b)

@@ -21,6 +21,9 @@ type sqlBackend struct {
 	name string
 	db   *storage.DB
 	log  *slog.Logger
+	// single: the table is that of an ejabberd before 25.03, without the column
+	// type. An account has one row, which says its hash in front of the key.
+	single bool
 }
 
 // usersTables are the versions of ejabberd_auth_sql.
@@ -37,11 +40,17 @@ var usersTables = []storage.Version{
 	},
 }
 
-func openSQL(ctx context.Context, name string, db *storage.DB, log *slog.Logger) (*sqlBackend, error) {
-	if err := db.Migrate(ctx, "ejabberd_auth_sql", usersTables...); err != nil {
-		return nil, err
+// open makes the table, or finds out how old it is. One that is older than the
+// column type stays as it is, so that the ejabberd which made it can go on with
+// it, unless the forms of a password that are wanted need more than a row.
+func (b *sqlBackend) open(ctx context.Context, forms int) error {
+	const module = "ejabberd_auth_sql"
+	if forms > 1 {
+		return b.db.Migrate(ctx, module, usersTables...)
 	}
-	return &sqlBackend{name, db, log}, nil
+	version, err := b.db.Keep(ctx, module, usersTables...)
+	b.single = version == 1
+	return err
 }
 
 // Name is how auth_method calls it.
@@ -78,8 +87,12 @@ func (b *sqlBackend) Find(ctx context.Context, user xmpp.JID) (xmpp.JID, []Passw
 // passwords reads the rows of up to two names.
 func (b *sqlBackend) passwords(ctx context.Context, q storage.Querier, exact, older string) (map[string][]Password, error) {
 	found := map[string][]Password{}
-	err := q.Each(ctx, `SELECT username, COALESCE(type, 0), password, serverkey, salt, iterationcount
-		FROM users WHERE {host} AND username IN (?, ?) ORDER BY type`, []any{exact, older}, func(r storage.Row) error {
+	query := `SELECT username, COALESCE(type, 0), password, serverkey, salt, iterationcount
+		FROM users WHERE {host} AND username IN (?, ?) ORDER BY type`
+	if b.single {
+		query = `SELECT username, 0, password, serverkey, salt, iterationcount FROM users WHERE {host} AND username IN (?, ?)`
+	}
+	err := q.Each(ctx, query, []any{exact, older}, func(r storage.Row) error {
 		var name string
 		var row userRow
 		if err := r.Scan(&name, &row.kind, &row.password, &row.serverKey, &row.salt, &row.iterations); err != nil {
@@ -90,6 +103,7 @@ func (b *sqlBackend) passwords(ctx context.Context, q storage.Querier, exact, ol
 			b.log.Warn("a stored password cannot be read", "user", name, "host", b.db.Host(), "type", int(row.kind), "error", err)
 			return nil
 		}
+		p.old = p.old && !b.single
 		found[name] = append(found[name], p)
 		return nil
 	})
@@ -115,10 +129,10 @@ func (r userRow) read() (Password, error) {
 	p := Password{Type: r.kind, old: r.kind == Legacy}
 	if r.kind == Legacy {
 		p.Type = SHA1
-		if key, ok := strings.CutPrefix(r.password, "sha256:"); ok {
-			p.Type, r.password = SHA256, key
-		} else if key, ok := strings.CutPrefix(r.password, "sha512:"); ok {
-			p.Type, r.password = SHA512, key
+		for t, prefix := range prefixes {
+			if key, ok := strings.CutPrefix(r.password, prefix); ok {
+				p.Type, r.password = t, key
+			}
 		}
 	}
 	var errs [3]error
@@ -145,7 +159,7 @@ func (b *sqlBackend) Create(ctx context.Context, user xmpp.JID, passwords []Pass
 		if there, err := stored(ctx, tx, exact, older); err != nil || there != "" {
 			return errors.Join(err, ErrExists)
 		}
-		return insert(ctx, tx, exact, passwords)
+		return b.insert(ctx, tx, exact, passwords)
 	})
 	if errors.Is(err, ErrExists) || errors.Is(err, storage.ErrExists) {
 		return ErrExists
@@ -167,7 +181,7 @@ func (b *sqlBackend) Replace(ctx context.Context, user xmpp.JID, passwords []Pas
 		if _, err := tx.Exec(ctx, `DELETE FROM users WHERE {host} AND username = ?`, name); err != nil {
 			return fmt.Errorf("replace a password: %w", err)
 		}
-		return insert(ctx, tx, name, passwords)
+		return b.insert(ctx, tx, name, passwords)
 	})
 }
 
@@ -182,7 +196,7 @@ func (b *sqlBackend) Improve(ctx context.Context, user xmpp.JID, was, now []Pass
 		if _, err := tx.Exec(ctx, `DELETE FROM users WHERE {host} AND username = ?`, name); err != nil {
 			return fmt.Errorf("replace the form of a password: %w", err)
 		}
-		return insert(ctx, tx, name, now)
+		return b.insert(ctx, tx, name, now)
 	})
 }
 
@@ -207,21 +221,33 @@ func stored(ctx context.Context, tx *storage.Tx, exact, older string) (string, e
 	return "", nil
 }
 
-func insert(ctx context.Context, tx *storage.Tx, name string, passwords []Password) error {
+// insert stores the forms of a password. Where there is room for one, that is
+// the last, which is the one that is wanted.
+func (b *sqlBackend) insert(ctx context.Context, tx *storage.Tx, name string, passwords []Password) error {
+	query := `INSERT INTO users ({server_host,} username, type, password, serverkey, salt, iterationcount)
+		VALUES ({?host,} ?, ?, ?, ?, ?, ?)`
+	if b.single {
+		passwords = passwords[len(passwords)-1:]
+		query = `INSERT INTO users ({server_host,} username, password, serverkey, salt, iterationcount) VALUES ({?host,} ?, ?, ?, ?, ?)`
+	}
 	for _, p := range passwords {
 		password, text := p.Plain, base64.StdEncoding.EncodeToString
 		if p.Type != Plain {
 			password = text(p.Keys.Stored)
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO users ({server_host,} username, type, password, serverkey, salt, iterationcount)
-			VALUES ({?host,} ?, ?, ?, ?, ?, ?)`,
-			name, int(p.Type), password, text(p.Keys.Server), text(p.Keys.Salt), p.Keys.Iterations)
-		if err != nil {
+		args := []any{name, int(p.Type), password, text(p.Keys.Server), text(p.Keys.Salt), p.Keys.Iterations}
+		if b.single {
+			args = append([]any{name, prefixes[p.Type] + password}, args[3:]...)
+		}
+		if _, err := tx.Exec(ctx, query, args...); err != nil {
 			return fmt.Errorf("store a password: %w", err)
 		}
 	}
 	return nil
 }
+
+// prefixes are how a row without a type says its hash.
+var prefixes = map[Type]string{SHA256: "sha256:", SHA512: "sha512:"}
 
 // Remove removes an account.
 func (b *sqlBackend) Remove(ctx context.Context, user xmpp.JID) error {

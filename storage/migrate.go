@@ -55,6 +55,22 @@ func (db *DB) Migrate(ctx context.Context, module string, versions ...Version) e
 
 var errUpdateTimeout = errors.New("not done within update_sql_schema_timeout, nothing was changed")
 
+// Keep is Migrate for tables with which the older ejabberd that made them shall
+// be able to go on: those of an earlier version stay as they are. It returns
+// which version they have, counted from 1.
+func (db *DB) Keep(ctx context.Context, module string, versions ...Version) (int, error) {
+	bound, cancel := db.base.bound(ctx)
+	defer cancel()
+	p, err := db.base.plan(bound, db.base.engine, module, versions)
+	if err != nil {
+		return 0, fmt.Errorf("tables of %s in %s: %w", module, db.base.name, db.base.failure(bound, err))
+	}
+	if 0 < p.from && p.from < len(versions) {
+		return p.from, nil
+	}
+	return len(versions), db.Migrate(ctx, module, versions...)
+}
+
 // Plan returns the statements that Migrate would run, and changes nothing.
 func (db *DB) Plan(ctx context.Context, module string, versions ...Version) ([]string, error) {
 	ctx, cancel := db.base.bound(ctx)
@@ -68,6 +84,7 @@ func (db *DB) Plan(ctx context.Context, module string, versions ...Version) ([]s
 
 // plan is what Migrate does.
 type plan struct {
+	from    int      // the version that is there; 0: no tables
 	changes []string // of the module's tables
 	marks   []string // in schema_version
 }
@@ -124,7 +141,7 @@ func (b *base) plan(ctx context.Context, s session, module string, versions []Ve
 	if from > len(versions) {
 		return plan{}, fmt.Errorf("they are of version %d and this gabberd knows only up to %d: run a newer gabberd", from, len(versions))
 	}
-	p := plan{}
+	p := plan{from: from}
 	if p.changes, err = steps(d, f, states[from], versions[from:]); err != nil {
 		return plan{}, err
 	}

@@ -1,6 +1,6 @@
 // Package takeover shows that a database of ejabberd's is taken over and given
 // back: Debian's ejabberd fills it, gabberd opens it and goes on, and ejabberd
-// finds all of that.
+// goes on after that.
 package takeover
 
 import (
@@ -24,6 +24,7 @@ func TestTakeover(t *testing.T) {
 			s.opened(t)
 			s.changed(t)
 			s.givenBack(t)
+			s.takenAgain(t)
 		})
 	}
 }
@@ -66,11 +67,25 @@ func (s *site) changed(t *testing.T) {
 	g.stop(t)
 }
 
-// givenBack has ejabberd's users find everything.
+// givenBack has ejabberd's users find everything, and go on.
 func (s *site) givenBack(t *testing.T) {
 	e := startEjabberd(t, s)
 	s.give(t, "4-ejabberd-finds", true)
+	for _, domain := range s.domains {
+		e.register(t, "abraham", domain, "secret")
+		if _, err := e.command(t.Context(), "change_password", map[string]string{"user": "romeo", "host": domain, "newpass": "another secret"}); err != nil {
+			t.Errorf("ejabberd: %v", err)
+		}
+	}
+	s.give(t, "5-ejabberd-changes", true)
 	e.stop(t)
+}
+
+// takenAgain has gabberd's users find what ejabberd has changed.
+func (s *site) takenAgain(t *testing.T) {
+	g := startGabberd(t, s)
+	s.give(t, "6-gabberd-finds", false)
+	g.stop(t)
 }
 
 // give gives a play on every domain, on all of them at once.

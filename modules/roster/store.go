@@ -32,7 +32,8 @@ var schema = []storage.Version{
 			Indexes: "unique(server_host, username)",
 		},
 	},
-	{storage.AddColumn{Table: "rosterusers", Column: "approved boolean"}},
+	// With a default an ejabberd that does not know the column can go on.
+	{storage.AddColumn{Table: "rosterusers", Column: "approved boolean default"}},
 }
 
 // kept in column subscribe, which ejabberd leaves empty, says that the user has
