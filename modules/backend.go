@@ -32,6 +32,9 @@ func (b *Backend) CacheFields(f *config.Fields) {
 	f.Duration(&b.Cache.LifeTime, "cache_life_time", time.Hour, "How long an entry is kept.").OrInfinity().Given(&b.given.life).DefaultText("value of cache_life_time")
 }
 
+// Where is the db_type, empty for the value of default_db.
+func (b Backend) Where() string { return b.DBType }
+
 // Database opens the database that the options ask for and makes the module's
 // tables. module is ejabberd's name for their keeper: "mod_last_sql".
 func (h *Host) Database(b Backend, module string, versions ...storage.Version) (*storage.DB, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/router"
+	"github.com/gabberd/gabberd/storage"
 )
 
 // A Module is a feature that a virtual host can have.
@@ -20,6 +21,7 @@ type Module struct {
 	Name, Doc string
 	XEPs      []string // "0199"
 	Needs     []string // modules that must have been started before
+	Tables    Tables   // in the database
 	Options   []config.Info
 	// Commands are what the module lets an operator do, for the manual. Their
 	// functions are those of no running module and are never called.
@@ -35,11 +37,19 @@ type Prepared struct {
 	start  func(*Host) error
 }
 
+// Tables is the tables of a module: their keeper's name, as ejabberd has it, and
+// what each version of them has changed.
+type Tables struct {
+	Keeper   string
+	Versions []storage.Version
+}
+
 // Spec is what a module says about itself.
 type Spec[O any] struct {
 	Doc      string
 	XEPs     []string
 	Needs    []string
+	Tables   Tables // as in h.Database, for those who want to see them before
 	Commands []admin.Command
 	// Start adds what the module does to its host. What it adds through the
 	// Host is taken away again when the module stops. It may block, bounded by
@@ -50,7 +60,7 @@ type Spec[O any] struct {
 // Define makes a module of what it says about itself.
 func Define[O any, P config.Of[O]](name string, s Spec[O]) Module {
 	return Module{
-		Name: name, Doc: s.Doc, XEPs: s.XEPs, Needs: s.Needs, Commands: s.Commands, Options: config.Describe(P(new(O))),
+		Name: name, Doc: s.Doc, XEPs: s.XEPs, Needs: s.Needs, Tables: s.Tables, Commands: s.Commands, Options: config.Describe(P(new(O))),
 		prepare: func(decode func(config.Declarer)) Prepared {
 			var o O
 			decode(P(&o))

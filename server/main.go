@@ -28,6 +28,8 @@ const usage = `gabberd is an XMPP server that takes ejabberd's place.
 
   gabberd [--config FILE] [--data DIR]    run the server
   gabberd check [FILE]                    name every mistake in the configuration
+  gabberd check --sql [FILE]              also print what a start would change
+                                          in the databases, and change nothing
   gabberd version                         say which version this is
 
 FILE is otherwise $GABBERD_CONFIG, ./ejabberd.yml or /etc/gabberd/ejabberd.yml;
@@ -48,6 +50,7 @@ func run(args []string, known []modules.Module, out, errOut io.Writer) int {
 	flags.Usage = func() { fmt.Fprint(errOut, usage) }
 	file := flags.String("config", os.Getenv("GABBERD_CONFIG"), "")
 	data := flags.String("data", os.Getenv("GABBERD_DATA"), "")
+	sql := flags.Bool("sql", false, "")
 	words, code, ok := parse(flags, args)
 	if !ok {
 		return code
@@ -63,7 +66,10 @@ func run(args []string, known []modules.Module, out, errOut io.Writer) int {
 		if len(rest) == 1 {
 			opt.Config = rest[0]
 		}
-		return check(opt, out, errOut)
+		if code := check(opt, out, errOut); code != exitOK || !*sql {
+			return code
+		}
+		return planned(opt, out, errOut)
 	case verb == "version" && len(rest) == 0:
 		fmt.Fprintf(out, "gabberd %s, for configurations, databases and clients of ejabberd %s\n", ownVersion, Version)
 		return exitOK
@@ -122,6 +128,16 @@ func check(opt Options, out, errOut io.Writer) int {
 		return exitError
 	}
 	fmt.Fprintln(out, opt.Config+": no mistakes")
+	return exitOK
+}
+
+// planned prints what a start would change in the databases.
+func planned(opt Options, out, errOut io.Writer) int {
+	opt.Config = findConfig(opt.Config)
+	if err := Plan(context.Background(), opt, out); err != nil {
+		fmt.Fprintln(errOut, "gabberd:", err)
+		return exitError
+	}
 	return exitOK
 }
 

@@ -82,6 +82,20 @@ func (db *DB) Plan(ctx context.Context, module string, versions ...Version) ([]s
 	return append(p.changes, p.marks...), nil
 }
 
+// PlanKeep returns the statements that Keep would run, and changes nothing.
+func (db *DB) PlanKeep(ctx context.Context, module string, versions ...Version) ([]string, error) {
+	ctx, cancel := db.base.bound(ctx)
+	defer cancel()
+	p, err := db.base.plan(ctx, db.base.engine, module, versions)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("tables of %s in %s: %w", module, db.base.name, db.base.failure(ctx, err))
+	case 0 < p.from && p.from < len(versions):
+		return nil, nil
+	}
+	return append(p.changes, p.marks...), nil
+}
+
 // plan is what Migrate does.
 type plan struct {
 	from    int      // the version that is there; 0: no tables

@@ -16,11 +16,13 @@ import (
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/modules/adhoc"
 	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
 // Module is mod_announce.
 var Module = modules.Define("mod_announce", modules.Spec[options]{
+	Tables:   modules.Tables{Keeper: "mod_announce_sql", Versions: []storage.Version{schema}},
 	Doc:      "Sends announcements to users and keeps a message of the day.",
 	Commands: (*module)(nil).commands(),
 	Start:    start,

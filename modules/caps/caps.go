@@ -16,6 +16,7 @@ import (
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/modules/disco"
 	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -24,9 +25,10 @@ const uri = "https://github.com/gabberd/gabberd"
 
 // Module is mod_caps.
 var Module = modules.Define("mod_caps", modules.Spec[options]{
-	Doc:   "Remembers what clients can do by the hash of their features, and announces that of the server.",
-	XEPs:  []string{"0115"},
-	Start: start,
+	Tables: modules.Tables{Keeper: "mod_caps_sql", Versions: []storage.Version{schema}},
+	Doc:    "Remembers what clients can do by the hash of their features, and announces that of the server.",
+	XEPs:   []string{"0115"},
+	Start:  start,
 })
 
 type options struct{ modules.Backend }

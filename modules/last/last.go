@@ -22,6 +22,7 @@ const ns = "jabber:iq:last"
 
 // Module is mod_last.
 var Module = modules.Define("mod_last", modules.Spec[options]{
+	Tables:   modules.Tables{Keeper: "mod_last_sql", Versions: schema},
 	Doc:      "Remembers when users were last there and what they said when they left.",
 	XEPs:     []string{"0012"},
 	Start:    start,

@@ -27,6 +27,7 @@ import (
 
 // Module is mod_offline.
 var Module = modules.Define("mod_offline", modules.Spec[options]{
+	Tables:   modules.Tables{Keeper: "mod_offline_sql", Versions: schema},
 	Doc:      "Keeps messages for users who are not there until they come back.",
 	XEPs:     []string{"0013", "0022", "0023", "0160", "0203", "0334"},
 	Start:    start,

@@ -26,6 +26,7 @@ const maxAsked = 64
 
 // Module is mod_private.
 var Module = modules.Define("mod_private", modules.Spec[options]{
+	Tables:   modules.Tables{Keeper: "mod_private_sql", Versions: []storage.Version{schema}},
 	Doc:      "Keeps private data for users' clients. Bookmarks are not copied to PEP and back yet.",
 	XEPs:     []string{"0049"},
 	Start:    start,

@@ -21,6 +21,7 @@ import (
 
 // Module is mod_roster.
 var Module = modules.Define("mod_roster", modules.Spec[options]{
+	Tables:   modules.Tables{Keeper: "mod_roster_sql", Versions: schema},
 	Doc:      "Contact lists and presence subscriptions: who is in a user's roster and who sees whose presence.",
 	XEPs:     []string{"0237"},
 	Start:    start,

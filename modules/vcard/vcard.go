@@ -24,6 +24,7 @@ const maxCached = 64 << 20
 
 // Module is mod_vcard.
 var Module = modules.Define("mod_vcard", modules.Spec[options]{
+	Tables:   modules.Tables{Keeper: "mod_vcard_sql", Versions: []storage.Version{schema}},
 	Doc:      "Keeps users' vCards, and offers a search over them.",
 	XEPs:     []string{"0054", "0055"},
 	Start:    start,
