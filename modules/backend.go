@@ -27,7 +27,7 @@ func (b *Backend) Fields(f *config.Fields) {
 // what others store.
 func (b *Backend) CacheFields(f *config.Fields) {
 	f.Bool(&b.Cache.Use, "use_cache", true, "Keep what was read in memory.").Given(&b.given.use).DefaultText("value of use_cache")
-	f.IntOrInfinity(&b.Cache.Size, "cache_size", 1000, "How many entries the cache holds.").Given(&b.given.size).DefaultText("value of cache_size")
+	f.IntOrInfinity(&b.Cache.Size, "cache_size", 1000, "How many entries the cache holds.").Must(config.AtLeast(1)).Given(&b.given.size).DefaultText("value of cache_size")
 	f.Bool(&b.Cache.Missed, "cache_missed", true, "Also remember what was not found.").Given(&b.given.missed).DefaultText("value of cache_missed")
 	f.Duration(&b.Cache.LifeTime, "cache_life_time", time.Hour, "How long an entry is kept.").OrInfinity().Given(&b.given.life).DefaultText("value of cache_life_time")
 }

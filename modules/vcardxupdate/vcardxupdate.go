@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/config"
@@ -37,35 +36,10 @@ var Module = modules.Define("mod_vcard_xupdate", modules.Spec[options]{
 })
 
 // options are those of a cache alone: the data is mod_vcard's.
-type options struct {
-	cache local.Cache
-	given struct{ use, size, missed, life bool }
-}
+type options struct{ backend modules.Backend }
 
 // Fields declares the options.
-func (o *options) Fields(f *config.Fields) {
-	f.Bool(&o.cache.Use, "use_cache", true, "Keep hashes in memory. Without it each presence costs a look into the database.").Given(&o.given.use).DefaultText("value of use_cache")
-	f.IntOrInfinity(&o.cache.Size, "cache_size", 1000, "How many users' hashes are kept.").Must(config.AtLeast(1)).Given(&o.given.size).DefaultText("value of cache_size")
-	f.Bool(&o.cache.Missed, "cache_missed", true, "Also remember who has no vCard.").Given(&o.given.missed).DefaultText("value of cache_missed")
-	f.Duration(&o.cache.LifeTime, "cache_life_time", time.Hour, "How long a hash is kept.").OrInfinity().Given(&o.given.life).DefaultText("value of cache_life_time")
-}
-
-// over is what of o was given, over the default.
-func (o *options) over(c local.Cache) local.Cache {
-	if o.given.use {
-		c.Use = o.cache.Use
-	}
-	if o.given.size {
-		c.Size = o.cache.Size
-	}
-	if o.given.missed {
-		c.Missed = o.cache.Missed
-	}
-	if o.given.life {
-		c.LifeTime = o.cache.LifeTime
-	}
-	return c
-}
+func (o *options) Fields(f *config.Fields) { o.backend.CacheFields(f) }
 
 // An avatar is what the vCard of a user says about a photo.
 type avatar struct {
@@ -80,7 +54,7 @@ type xupdate struct {
 }
 
 func start(h *modules.Host, o options) error {
-	m := &xupdate{h, vcard.NewCache(o.over(h.DefaultCache), maxCached, func(a avatar) int { return len(a.hash) })}
+	m := &xupdate{h, vcard.NewCache(h.CacheOf(o.backend), maxCached, func(a avatar) int { return len(a.hash) })}
 	sm.SelfPresent.Add(h, hooks.Last, m.present) // ejabberd's: after whoever changes presence
 	sm.UserSend.Add(h, hooks.Normal, m.directed)
 	vcard.Set.Add(h, 90, m.changed) // ejabberd's: when it is stored
