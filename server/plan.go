@@ -7,21 +7,23 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/storage"
 )
 
 // Plan writes the statements by which a start would make or change tables, for
-// each virtual host, and changes none. A data directory that is not there yet is
-// not made. The error is a sentence for the operator.
+// each virtual host, and changes none. An embedded database that is not there yet
+// is not made: one that the wrong user has made could not be opened later. The error is a sentence for the operator.
 func Plan(ctx context.Context, opt Options, out io.Writer) (err error) {
 	conf, err := readConfiguration(opt)
 	if err != nil {
 		return err
 	}
 	dir := opt.Data
-	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+	if !conf.namesFile() && missing(filepath.Join(dir, "gabberd.db")) {
 		if dir, err = os.MkdirTemp("", "gabberd-plan"); err != nil {
 			return err
 		}
@@ -42,6 +44,16 @@ func Plan(ctx context.Context, opt Options, out io.Writer) (err error) {
 		}
 	}
 	return nil
+}
+
+func missing(file string) bool {
+	_, err := os.Stat(file)
+	return errors.Is(err, os.ErrNotExist)
+}
+
+// namesFile reports whether a host has an SQLite file of its own.
+func (c *configuration) namesFile() bool {
+	return slices.ContainsFunc(c.hosts, func(h *hostConfig) bool { return h.sql.Type == "sqlite" && h.sql.Database != "" })
 }
 
 // plan writes the statements for one virtual host.

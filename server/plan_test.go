@@ -26,6 +26,9 @@ func TestPlanChangesNothing(t *testing.T) {
 		}
 		return out.String()
 	}
+	if err := os.MkdirAll(o.Data, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	first := plan()
 	for _, want := range []string{"-- localhost, accounts: in", "CREATE TABLE users", "-- localhost, mod_last: in", "CREATE TABLE last"} {
 		if !strings.Contains(first, want) {
