@@ -34,7 +34,7 @@ var floors = [][]string{
 	{"c2s", "s2s", "modules"},
 	{"web"},
 	{"server"},
-	{"cmd", "e2e"},
+	{"cmd", "e2e", "bench"},
 }
 
 // withoutGo are folders at the top that hold no Go.

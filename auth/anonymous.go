@@ -10,7 +10,10 @@ import (
 )
 
 // anonymous admits users who have no account. It knows those who are here on
-// this node.
+// this node; Elsewhere and Known are asked of the others. A name that the server
+// makes up is unique on all nodes, since nobody can guess it. One that is chosen
+// may be taken on two nodes at the same moment: who watches over sessions then
+// ends the later one.
 type anonymous struct {
 	h      *Host
 	mu     sync.Mutex
@@ -50,8 +53,11 @@ func (h *Host) Enter(ctx context.Context, id Identity) error {
 	return nil
 }
 
+// ShareNames reports whether several anonymous sessions may have one name.
+func (h *Host) ShareNames() bool { return h.options().MultipleConnections }
+
 // Leave is told that a session that Enter let in has ended. It runs remove_user
-// after the last of a user, so that nothing is kept of them.
+// after the last of a user on all nodes, so that nothing is kept of them.
 func (h *Host) Leave(ctx context.Context, id Identity) {
 	if !id.Anonymous {
 		return
@@ -64,7 +70,8 @@ func (h *Host) Leave(ctx context.Context, id Identity) {
 		delete(h.anonymous.online, user)
 	}
 	h.anonymous.mu.Unlock()
-	if last {
+	// A name that was made up is on no other node.
+	if last && (id.Mechanism == "ANONYMOUS" || !Elsewhere.Run(ctx, h.hooks, false, user)) {
 		Removed.Run(ctx, h.hooks, user)
 	}
 }
@@ -84,8 +91,11 @@ func (a *anonymous) Admits(ctx context.Context, user xmpp.JID, _ string) (bool, 
 			return false, err
 		}
 	}
+	if s.options.MultipleConnections {
+		return true, nil
+	}
 	here, err := a.Exists(ctx, user)
-	return !here || s.options.MultipleConnections, err
+	return !here && !Elsewhere.Run(ctx, a.h.hooks, false, user), err
 }
 
 // anonymousStep is the mechanism ANONYMOUS (RFC 4505). The trace that the client

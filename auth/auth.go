@@ -64,8 +64,28 @@ func New(ctx context.Context, s Setup) (*Host, error) {
 	}
 	h.work = &work{secret: secret}
 	h.state.Store(&state{s.Options, backends})
+	PasswordSet.AddElsewhere(part{h}, hooks.First, h.forgetUser)
+	Removed.AddElsewhere(part{h}, hooks.First, h.forgetUser)
 	return h, nil
 }
+
+// part is the accounts as the owner of handlers, which live as long as their
+// table.
+type part struct{ h *Host }
+
+// Name is ejabberd's.
+func (part) Name() string { return "ejabberd_auth" }
+
+// Hooks is the table of the virtual host.
+func (p part) Hooks() *hooks.Table { return p.h.hooks }
+
+// OnStop does nothing.
+func (part) OnStop(func()) {}
+
+// forgetUser drops the keys that were derived from a password that another node
+// has changed. They would fit nothing any more: each is marked with the password
+// it is of, which is read from the database every time.
+func (h *Host) forgetUser(_ context.Context, user xmpp.JID) { h.work.forget(user.Local()) }
 
 // Reload puts other options into effect for every login that begins after it.
 // After an error the old ones stay.

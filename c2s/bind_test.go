@@ -133,7 +133,9 @@ func TestLegacySession(t *testing.T) {
 // broken is a store that takes nobody in.
 type broken struct{ sm.Store }
 
-func (broken) Add(context.Context, *sm.Session) error { return errors.New("redis is away") }
+func (broken) Add(context.Context, *sm.Session) ([]*sm.Session, error) {
+	return nil, errors.New("redis is away")
+}
 
 func TestStoreThatTakesNobodyIn(t *testing.T) {
 	h := newHouse(t, nil)

@@ -200,10 +200,10 @@ func (l *Listener) Trim() {
 	}
 }
 
-// Shutdown tells every client that the server goes down and waits until they
-// have been written what was under way, at most until ctx ends. The listening
-// socket must be closed before.
-func (l *Listener) Shutdown(ctx context.Context) {
+// Shutdown takes leave of every client with that error, stream.SystemShutdown or
+// the address of another node, and waits until they have been written what was
+// under way, at most until ctx ends. The listening socket must be closed before.
+func (l *Listener) Shutdown(ctx context.Context, reason *stream.Error) {
 	l.mu.Lock()
 	l.down = true
 	conns := make([]*Conn, 0, len(l.conns))
@@ -212,7 +212,7 @@ func (l *Listener) Shutdown(ctx context.Context) {
 	}
 	l.mu.Unlock()
 	for _, c := range conns {
-		c.Close(stream.SystemShutdown)
+		c.Close(reason)
 	}
 	done := make(chan struct{})
 	go func() {

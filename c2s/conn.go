@@ -139,9 +139,12 @@ func (c *Conn) end(err error) {
 		c.host.Auth.Leave(ctx, c.identity)
 		c.log("session closed", err)
 	}
-	refused, late := c.out.end()
-	c.rescue(append(unwritten, refused...))
-	c.rescue(late)
+	c.rescue(unwritten)
+	for left, ok := c.out.end(); ok; left, ok = c.out.end() {
+		c.rescue(left.refused)
+		c.resend(ctx, left.unacked)
+		c.late(ctx, left.late)
+	}
 	if c.host != nil {
 		sm.StreamFinished.Run(ctx, c.host.Parts.Hooks, &c.stream)
 	}

@@ -14,7 +14,9 @@ func (c *Conn) Waiting() int {
 func (c *Conn) Held() int {
 	n := c.Waiting()
 	c.out.mu.Lock()
-	n += cap(c.out.late)
+	if l := c.out.late; l != nil {
+		n += l.size
+	}
 	c.out.mu.Unlock()
 	c.sock.mu.Lock()
 	defer c.sock.mu.Unlock()
@@ -45,3 +47,21 @@ const (
 	MaxOutbox   = maxOutbox
 	EarlyOutbox = earlyOutbox
 )
+
+// MaxOpen is how many messages of a client may be neither safe nor given up.
+const MaxOpen = maxOpen
+
+// Handled has the stanzas of a client that were handled so far be n.
+func (c *Conn) Handled(n uint32) {
+	a := c.out.acks
+	a.handled.mu.Lock()
+	defer a.handled.mu.Unlock()
+	a.handled.h = n
+}
+
+// Sent has the stanzas that a client was sent, and has acknowledged, be n.
+func (c *Conn) Sent(n uint64) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.out.acks.sent, c.out.acks.askedAt = n, n
+}

@@ -32,6 +32,7 @@ import (
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -212,7 +213,7 @@ func (h *house) serve() {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		h.listener.Shutdown(ctx)
+		h.listener.Shutdown(ctx, stream.SystemShutdown)
 		if n := h.listener.Count(); n != 0 {
 			h.t.Errorf("%d connections are left", n)
 		}

@@ -1,6 +1,7 @@
 package c2s
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"sync"
@@ -32,7 +33,8 @@ type outbox struct {
 	closing bool      // the last bytes are in buf
 	gone    bool      // nothing is written any more
 	err     error     // why, if that was not our wish
-	late    []byte    // stanzas that came after that
+	late    *late     // stanzas that came after that; nil when there are none
+	acks    *acks     // nil unless the client acknowledges; only the reader changes that
 	over    bool      // the session is out of everybody's sight
 }
 
@@ -44,17 +46,29 @@ func (o *outbox) open() *[]byte {
 	return o.buf
 }
 
+// late is stanzas that came when nothing could be written any more.
+type late struct {
+	list []unacked
+	size int
+}
+
 // pass hands what there is to the writer. It lets go of mu in between. What the
 // writer refuses stays.
 func (o *outbox) pass() error {
-	b, w := o.buf, o.w
+	b, w, counting := o.buf, o.w, o.acks
 	o.buf = nil
 	o.mu.Unlock()
 	_, err := w.Write(*b)
 	o.mu.Lock()
 	if err == nil {
 		putOut(b)
+		if counting != nil {
+			counting.plain = 0
+		}
 		return nil
+	}
+	if counting == nil && o.acks != nil {
+		o.acks.plain += len(*b)
 	}
 	if o.buf != nil {
 		*b = append(*b, *o.buf...)
@@ -81,11 +95,17 @@ func (o *outbox) heldBy(b *sm.Burst, c *Conn) bool {
 }
 
 // keep remembers a stanza that cannot be written any more, until it can be
-// routed again.
-func (o *outbox) keep(st *xmpp.Stanza) {
-	if len(o.late) < maxOutbox {
-		o.late = st.AppendXML(o.late)
+// routed again. False says that there is too much of that.
+func (o *outbox) keep(ctx context.Context, st *xmpp.Stanza) bool {
+	if o.late == nil {
+		o.late = new(late)
 	}
+	if o.late.size > maxOutbox {
+		return false
+	}
+	o.late.list = append(o.late.list, hold(ctx, st))
+	o.late.size += st.Size()
+	return true
 }
 
 // header appends our stream header.
@@ -131,28 +151,48 @@ func (o *outbox) encrypt(w io.Writer) {
 	o.w, o.mute, o.headed = w, false, false
 }
 
+// take returns what the writer has not taken and nobody counts.
+func (o *outbox) take() (unwritten []byte) {
+	if o.buf == nil {
+		return nil
+	}
+	unwritten = *o.buf
+	o.buf = nil
+	if o.acks != nil {
+		unwritten = unwritten[:min(o.acks.plain, len(unwritten))]
+		o.acks.plain = 0
+	}
+	return unwritten
+}
+
 // stop ends writing and returns what was not written.
 func (o *outbox) stop() (unwritten []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.gone = true
-	if o.buf != nil {
-		unwritten = *o.buf
-		o.buf = nil
-	}
-	return unwritten
+	return o.take()
 }
 
-// end returns the stanzas that came too late, and what the writer has refused in
-// the meantime. Whatever comes from now on must find another way.
-func (o *outbox) end() (refused, late []byte) {
+// leftovers is what a connection leaves behind, in the order in which it came.
+type leftovers struct {
+	refused []byte    // stanzas that the writer has refused
+	unacked []unacked // those that the client has not acknowledged
+	late    []unacked // those that came too late
+}
+
+// end returns what is left, until nothing is: then whatever comes must find another
+// way by itself, and ok is false.
+func (o *outbox) end() (l leftovers, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.over = true
-	if o.buf != nil {
-		refused = *o.buf
-		o.buf = nil
+	l.refused = o.take()
+	if o.acks != nil {
+		l.unacked = o.acks.end()
 	}
-	late, o.late = o.late, nil
-	return refused, late
+	if o.late != nil {
+		l.late = o.late.list
+		o.late = nil
+	}
+	o.over = len(l.refused)+len(l.unacked)+len(l.late) == 0
+	return l, !o.over
 }

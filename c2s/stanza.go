@@ -41,7 +41,21 @@ func (c *Conn) knock(fr stream.Frame) error {
 	case xmpp.NSClient:
 		return c.early6120(fr)
 	}
-	return stream.UnsupportedStanzaType
+	return c.earlyNonza(fr)
+}
+
+// earlyNonza asks the modules about an element of somebody who has no session.
+func (c *Conn) earlyNonza(fr stream.Frame) error {
+	el, err := xmpp.FrameElement(fr)
+	if err != nil {
+		return err
+	}
+	answer := sm.EarlyNonzas.Run(c.ctx, c.host.Parts.Hooks, nil, sm.EarlyNonza{Stream: &c.stream, Element: el})
+	if answer == nil {
+		return stream.UnsupportedStanzaType
+	}
+	c.Tell(answer)
+	return nil
 }
 
 // early6120 asks the modules about a stanza of somebody who has not logged in;
@@ -59,7 +73,7 @@ func (c *Conn) early6120(fr stream.Frame) error {
 
 func (c *Conn) beforeBind(fr stream.Frame) error {
 	if string(fr.NS) != xmpp.NSClient {
-		return stream.UnsupportedStanzaType
+		return c.earlyNonza(fr)
 	}
 	st, err := xmpp.ReadStanza(fr, c.identity.User, c.stream.Lang)
 	switch {
@@ -86,6 +100,11 @@ func (c *Conn) beforeBind(fr stream.Frame) error {
 func (c *Conn) stanza(fr stream.Frame) error {
 	s := c.session.Load()
 	if string(fr.NS) != xmpp.NSClient {
+		if string(fr.NS) == nsSM && c.Counts() {
+			if done, err := c.acking(fr); done {
+				return err
+			}
+		}
 		return c.nonza(fr, s)
 	}
 	st, err := xmpp.ReadStanza(fr, s.JID, s.Lang)
@@ -96,14 +115,16 @@ func (c *Conn) stanza(fr stream.Frame) error {
 		if st.Bounces() {
 			c.append(c.ctx, st.Readdressed(s.JID, s.JID.Bare()).Bounce(xmpp.JIDMalformed))
 		}
+		c.counted()
 		return nil
 	case err != nil:
 		return stream.UnsupportedStanzaType
 	}
 	if st.Kind == xmpp.IQ && c.session6120(st, s) {
+		c.counted()
 		return nil
 	}
-	c.host.Sessions.Submit(c.ctx, s, st)
+	c.submit(s, st)
 	return nil
 }
 

@@ -32,19 +32,27 @@ func (c *Conn) append(ctx context.Context, st *xmpp.Stanza) {
 		c.again(ctx, st)
 		return
 	case o.closing || o.gone:
-		o.keep(st)
+		kept := o.keep(ctx, st)
 		o.mu.Unlock()
+		if !kept && st.Kind != xmpp.Presence {
+			c.host.Router.Bounce(ctx, st, xmpp.ResourceConstraint.WithText("The addressee's connection has just ended; try again"))
+		}
 		return
 	case o.buf != nil && len(*o.buf) > o.limit:
-		o.keep(st)
+		o.keep(ctx, st)
 		o.mu.Unlock()
 		c.Close(stream.ResourceConstraint.With("You do not read what you are sent"))
 		return
 	}
 	b := o.open()
 	*b = st.AppendXML(*b)
+	full := o.acks != nil && !o.acks.add(ctx, st)
 	wake := !o.writing && !o.heldBy(sm.BurstOf(ctx), c)
 	o.mu.Unlock()
+	if full {
+		c.Close(errUnacked)
+		return
+	}
 	if wake {
 		c.Flush()
 	}
@@ -86,6 +94,7 @@ func (c *Conn) Flush() {
 	}
 	o.writing = true
 	for o.buf != nil && !o.gone && !o.mute && !c.sock.congested() {
+		c.ask()
 		if o.pass() != nil {
 			c.interrupt()
 		}
@@ -105,6 +114,9 @@ func (c *Conn) farewell(reason *stream.Error) {
 		return
 	}
 	b := o.open()
+	if o.acks != nil { // XEP-0198 §4
+		*b = o.acks.handled.appendTo(*b)
+	}
 	if reason != nil {
 		if !o.headed {
 			*b = o.header(*b)
@@ -117,36 +129,4 @@ func (c *Conn) farewell(reason *stream.Error) {
 	o.closing = true
 	o.mu.Unlock()
 	c.Flush()
-}
-
-// again routes a stanza that was not written to this client. Its session is
-// closed by then, so it finds another one, or is kept, or bounces. Presence says
-// how things were for a session that is gone.
-func (c *Conn) again(ctx context.Context, st *xmpp.Stanza) {
-	if c.session.Load() == nil || st.Kind == xmpp.Presence || st.To.IsZero() {
-		return
-	}
-	c.host.Sessions.Route(ctx, st)
-}
-
-// rescue routes the stanzas again that were not written (as if the session had
-// ended before they came).
-func (c *Conn) rescue(b []byte) {
-	if len(b) == 0 || c.session.Load() == nil {
-		return
-	}
-	f := stream.New(stream.Limits{})
-	wrapped := append([]byte("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"), b...)
-	for len(wrapped) > 0 {
-		fr, n, err := f.Next(wrapped)
-		if err != nil || fr.Kind == stream.Need || fr.Kind == stream.End {
-			return
-		}
-		if fr.Kind == stream.Element {
-			if st, err := xmpp.ParseStanza(fr); err == nil {
-				c.again(c.ctx, st)
-			}
-		}
-		wrapped = wrapped[n:]
-	}
 }

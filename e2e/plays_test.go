@@ -9,15 +9,18 @@ import (
 	"time"
 
 	"github.com/gabberd/gabberd/e2e/play"
+	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/storage/storagetest"
 )
 
 // A theatre gives plays: it says where a play's server listens, and how the play
 // reads there.
 type theatre func(t *testing.T, p *play.Play) (at play.Server, here *play.Play)
 
-// TestPlays gives every play of e2e/plays: on our server, or on the one that
-// GABBERD_PLAYS_SERVER names (ejabberd, prosody, or HOST:PORT of one that lets
-// people register), and only those that GABBERD_PLAY matches.
+// TestPlays gives every play of e2e/plays: on our server with each kind of
+// database, or on the server that GABBERD_PLAYS_SERVER names (ejabberd, prosody,
+// or HOST:PORT of one that lets people register), and only those that GABBERD_PLAY
+// matches.
 func TestPlays(t *testing.T) {
 	plays, err := play.Load("plays/*.scs")
 	if err != nil {
@@ -26,8 +29,19 @@ func TestPlays(t *testing.T) {
 	if only := os.Getenv("GABBERD_PLAY"); only != "" {
 		plays = matching(t, plays, only)
 	}
-	server := os.Getenv("GABBERD_PLAYS_SERVER")
-	open, failing := theatreOf(t, server, plays), knownFailures(t, server)
+	if server := os.Getenv("GABBERD_PLAYS_SERVER"); server != "" {
+		give(t, plays, theatreOf(t, server, plays), knownFailures(t, server))
+		return
+	}
+	for _, v := range storagetest.Variants() {
+		if v.Flavour == storage.MultiHost {
+			t.Run(v.Name, func(t *testing.T) { give(t, plays, ours(v), nil) })
+		}
+	}
+}
+
+// give gives plays at a theatre, where some are known to fail.
+func give(t *testing.T, plays []*play.Play, open theatre, failing map[string]string) {
 	for _, p := range plays {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
@@ -73,8 +87,6 @@ func matching(t *testing.T, plays []*play.Play, only string) []*play.Play {
 func theatreOf(t *testing.T, server string, plays []*play.Play) theatre {
 	t.Helper()
 	switch server {
-	case "":
-		return ours
 	case "ejabberd":
 		return ejabberds(t, plays)
 	case "prosody":
@@ -160,12 +172,24 @@ func prosodysTheatre(t *testing.T, plays []*play.Play) theatre {
 	}
 }
 
-// ours is a server of ours for each play.
-func ours(t *testing.T, p *play.Play) (play.Server, *play.Play) {
-	t.Helper()
-	s := startServer(t, p.Config)
-	for jid, password := range p.Accounts() {
-		s.register(jid, password)
+// ours is a server of ours for each play, with a database of its own in which it
+// keeps everything.
+func ours(v storagetest.Variant) theatre {
+	return func(t *testing.T, p *play.Play) (play.Server, *play.Play) {
+		t.Helper()
+		s := startServer(t, keptIn(v.SQL(t)).with(parseOptions(t, p.Config)).text(t))
+		for jid, password := range p.Accounts() {
+			s.register(jid, password)
+		}
+		return play.Server{Addr: s.addr}, p
 	}
-	return play.Server{Addr: s.addr}, p
+}
+
+// keptIn is the options that have everything kept in a database.
+func keptIn(db storage.SQL) options {
+	return options{
+		"default_db": "sql", "auth_method": []any{"sql"},
+		"sql_type": db.Type, "sql_database": db.Database, "sql_server": db.Server, "sql_port": db.Port,
+		"sql_username": db.Username, "sql_password": db.Password, "sql_pool_size": 2,
+	}
 }

@@ -86,13 +86,16 @@ func (e Event[E]) ByHand(usage string, read func(context.Context, []string) (E, 
 		if err != nil {
 			return err
 		}
-		c := r.t.chain(e.id)
-		if c == nil {
-			return nil
+		if c := r.t.chain(e.id); c != nil {
+			c = &chain{c.handlers, append(slices.Clone(c.tracers), &tracer{r.see})}
+			for i := range c.handlers {
+				if c.handlers[i].scope&here != 0 {
+					e.tell(r.ctx, r.t, c, &c.handlers[i], ev)
+				}
+			}
 		}
-		c = &chain{c.handlers, append(slices.Clone(c.tracers), &tracer{r.see})}
-		for i := range c.handlers {
-			e.tell(r.ctx, r.t, c, &c.handlers[i], ev)
+		if e.hear != nil {
+			e.spread(r.ctx, r.t, ev)
 		}
 		return nil
 	}

@@ -10,6 +10,15 @@
 //	var UserSend = hooks.NewFold[*xmpp.Stanza, *Session]("user_send_packet", "…")
 //
 // and its handlers live in a Table, one for each virtual host.
+//
+// On a cluster an event is heard on the node where it runs and nowhere else,
+// unless it is declared to be one of all nodes:
+//
+//	var Removed = hooks.NewEvent[xmpp.JID]("remove_user", "…").Everywhere(hooks.Text(xmpp.Parse))
+//
+// Then Add is for what must be done once, such as changing a database;
+// AddElsewhere and AddEverywhere are for what each node has in its own memory:
+// caches, and the sessions of its clients. Folds are never asked of other nodes.
 package hooks
 
 import (
@@ -42,7 +51,10 @@ const (
 )
 
 // An Event tells its handlers that something happened.
-type Event[E any] struct{ *point }
+type Event[E any] struct {
+	*point
+	wire *Wire[E] // empty unless it is heard on other nodes
+}
 
 // A Fold asks its handlers what A should become, given E.
 type Fold[A, E any] struct{ *point }
@@ -56,37 +68,50 @@ type Owner interface {
 
 // NewEvent declares an event. It is meant for package variables and panics if
 // the name is taken.
-func NewEvent[E any](name, doc string) Event[E] { return Event[E]{declare(name, doc, "event")} }
+func NewEvent[E any](name, doc string) Event[E] {
+	return Event[E]{declare(name, doc, "event"), new(Wire[E])}
+}
 
 // NewFold declares a fold. It is meant for package variables and panics if the
 // name is taken.
 func NewFold[A, E any](name, doc string) Fold[A, E] { return Fold[A, E]{declare(name, doc, "fold")} }
 
-// Add has f called whenever the event runs, until o stops.
-func (e Event[E]) Add(o Owner, p Priority, f func(context.Context, E)) { e.add(o, p, f) }
+// Add has f called whenever the event runs on this node, until o stops.
+func (e Event[E]) Add(o Owner, p Priority, f func(context.Context, E)) { e.add(o, p, f, here) }
 
 // Add has h asked whenever the fold runs, until o stops.
 func (f Fold[A, E]) Add(o Owner, p Priority, h func(context.Context, A, E) (A, Flow)) {
-	f.add(o, p, h)
+	f.add(o, p, h, here)
 }
 
-// Heard reports whether anyone in t listens, for callers that would otherwise
-// prepare an argument for nobody.
-func (e Event[E]) Heard(t *Table) bool { return t.chain(e.id) != nil }
+// Heard reports whether anyone in t, or on another node, listens, for callers that
+// would otherwise prepare an argument for nobody.
+func (e Event[E]) Heard(t *Table) bool { return t.chain(e.id) != nil || e.hear != nil && t.Spreads() }
 
 // Heard reports whether anyone in t listens, for callers that would otherwise
 // prepare an argument for nobody.
 func (f Fold[A, E]) Heard(t *Table) bool { return t.chain(f.id) != nil }
 
-// Run tells every handler in t, on the caller's goroutine and in order. A
-// handler that panics is logged and the next one runs.
+// Run tells every handler in t, on the caller's goroutine and in order, and then
+// the other nodes if the event is one of all nodes. A handler that panics is
+// logged and the next one runs.
 func (e Event[E]) Run(ctx context.Context, t *Table, ev E) {
+	e.tellAll(ctx, t, ev, here)
+	if e.hear != nil {
+		e.spread(ctx, t, ev)
+	}
+}
+
+// tellAll tells those who hear runs of that scope.
+func (e Event[E]) tellAll(ctx context.Context, t *Table, ev E, of scope) {
 	c := t.chain(e.id)
 	if c == nil {
 		return
 	}
 	for i := range c.handlers {
-		e.tell(ctx, t, c, &c.handlers[i], ev)
+		if c.handlers[i].scope&of != 0 {
+			e.tell(ctx, t, c, &c.handlers[i], ev)
+		}
 	}
 }
 

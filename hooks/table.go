@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -18,6 +19,8 @@ type Table struct {
 	log    *slog.Logger
 	mu     sync.Mutex // serialises changes
 	chains []atomic.Pointer[chain]
+	outlet atomic.Pointer[outlet]                // to other nodes; nil: there are none
+	enter  func(context.Context) context.Context // for what other nodes tell; may be nil
 }
 
 // chain is who listens to one hook in one table. It is nil when nobody does.
@@ -37,7 +40,8 @@ type point struct {
 	id              int
 	name, doc, kind string
 	usage           string
-	byHand          func(handRun) error // nil: needs what no words can say
+	byHand          func(handRun) error                         // nil: needs what no words can say
+	hear            func(context.Context, *Table, []byte) error // nil: not everywhere
 }
 
 // points is filled while packages initialise and only read after that.
@@ -58,14 +62,16 @@ func (p *point) Name() string { return p.name }
 type handler struct {
 	owner string
 	prio  Priority
+	scope scope
 	fn    any // a func of the type its point was declared with
 	key   *int
 }
 
-// String reads " 50 mod_ping (github.com/gabberd/gabberd/modules/ping.(*ping).heard)".
+// String reads " 50 mod_ping (github.com/gabberd/gabberd/modules/ping.(*ping).heard)",
+// with "of all nodes" or "of other nodes" behind it where that is so.
 func (h *handler) String() string {
 	fn := runtime.FuncForPC(reflect.ValueOf(h.fn).Pointer())
-	return fmt.Sprintf("%3d %s (%s)", h.prio, h.owner, strings.TrimSuffix(fn.Name(), "-fm"))
+	return fmt.Sprintf("%3d %s (%s)%s", h.prio, h.owner, strings.TrimSuffix(fn.Name(), "-fm"), h.scope)
 }
 
 // before orders by priority, then by owner, so that a chain does not depend on
@@ -74,8 +80,8 @@ func before(a, b handler) int {
 	return cmp.Or(cmp.Compare(a.prio, b.prio), cmp.Compare(a.owner, b.owner))
 }
 
-func (p *point) add(o Owner, prio Priority, fn any) {
-	h := handler{o.Name(), prio, fn, new(int)}
+func (p *point) add(o Owner, prio Priority, fn any, s scope) {
+	h := handler{o.Name(), prio, s, fn, new(int)}
 	t := o.Hooks()
 	t.change(p.id, func(c *chain) {
 		// Behind its equals, hence the -1.
@@ -111,7 +117,7 @@ func (t *Table) chain(id int) *chain { return t.chains[id].Load() }
 type Listing struct {
 	Name     string   `json:"name"`
 	Doc      string   `json:"doc"`
-	Kind     string   `json:"kind"`            // event or fold
+	Kind     string   `json:"kind"`            // event, event on all nodes, or fold
 	Usage    string   `json:"usage,omitempty"` // the words that run it by hand
 	Handlers []string `json:"handlers"`
 }

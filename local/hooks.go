@@ -18,6 +18,7 @@ var (
 
 // ClearCache runs in the table of each virtual host when an operator has changed
 // a database behind the server's back: whoever keeps in memory what he has read
-// forgets it.
+// forgets it. It is heard on all nodes: caches listen with AddEverywhere. A node
+// that may have missed what others told it hears it, too (hooks.Hear).
 var ClearCache = hooks.NewEvent[*Host]("clear_cache", "What is kept in memory of databases is to be read anew.").
-	ByHand("", handHost)
+	ByHand("", handHost).Everywhere(ofHost())

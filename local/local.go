@@ -66,10 +66,12 @@ type Host struct {
 
 // New returns the virtual host domain, which nobody is routed to yet.
 func New(domain xmpp.JID, p Parts) *Host {
+	h := &Host{Domain: domain.Domain(), JID: domain.Host(), Parts: p, features: map[string]int{}, account: map[string]int{}}
 	if p.Hooks != nil && p.Sessions != nil {
 		endRemoved(p.Hooks, p.Sessions)
+		h.joinNodes()
 	}
-	return &Host{Domain: domain.Domain(), JID: domain.Host(), Parts: p, features: map[string]int{}, account: map[string]int{}}
+	return h
 }
 
 // Route takes a stanza for the domain: for a user, for the server itself, or

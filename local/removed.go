@@ -20,9 +20,10 @@ func (part) OnStop(func())         {}
 
 // endRemoved ends the sessions of an account that is removed, after everybody
 // else has dealt with the removal: nobody goes on chatting without an account.
+// Every node ends its own, so that there, too, it comes last.
 func endRemoved(t *hooks.Table, ss *sm.Sessions) {
-	auth.Removed.Add(part{t}, hooks.Last, func(_ context.Context, user xmpp.JID) {
-		for _, s := range ss.User(user.Bare()) {
+	auth.Removed.AddEverywhere(part{t}, hooks.Last, func(_ context.Context, user xmpp.JID) {
+		for _, s := range ss.Local(user.Bare()) {
 			s.Close(stream.Conflict.With("User removed"))
 		}
 	})

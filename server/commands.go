@@ -26,7 +26,7 @@ func (s *Server) addCommands() {
 // for the manual.
 func (s *Server) commands() []admin.Command {
 	return slices.Concat(s.serverCommands(), s.kindCommands(), s.configCommands(), s.logCommands(),
-		s.moduleCommands(), s.hookCommands(), s.accountCommands(), s.sessionCommands())
+		s.moduleCommands(), s.hookCommands(), s.accountCommands(), s.sessionCommands(), s.clusterCommands())
 }
 
 // serverCommands are about the process.
@@ -48,18 +48,9 @@ func (s *Server) serverCommands() []admin.Command {
 	}
 }
 
-// nodeName is how ejabberd's commands would name this server.
-func nodeName() string {
-	name, err := os.Hostname()
-	if err != nil {
-		name = "localhost"
-	}
-	return "gabberd@" + name
-}
-
 func (s *Server) cmdStatus(context.Context, admin.NoArgs) (admin.Restuple, error) {
 	return admin.Restuple{Text: fmt.Sprintf("The node '%s' is started with status: started\nejabberd %s is running in that node, as gabberd %s, for %s",
-		nodeName(), Version, ownVersion, time.Since(s.started).Round(time.Second))}, nil
+		s.opt.node(), Version, ownVersion, time.Since(s.started).Round(time.Second))}, nil
 }
 
 func (s *Server) cmdStop(context.Context, admin.NoArgs) (admin.Rescode, error) {

@@ -64,7 +64,7 @@ func (s *Server) cmdEvacuate(ctx context.Context, in kindly) (admin.Rescode, err
 			others = append(others, l)
 		}
 	}
-	s.listeners = others
+	s.listeners, s.evacuated = others, true
 	s.mu.Unlock()
 	for _, l := range doors {
 		l.ln.Close()
@@ -74,7 +74,7 @@ func (s *Server) cmdEvacuate(ctx context.Context, in kindly) (admin.Rescode, err
 	// has wanted that.
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	closeListeners(leave, doors)
+	closeListeners(leave, doors, stream.SystemShutdown)
 	for _, h := range s.running() {
 		for _, x := range h.Sessions.All() {
 			x.Close(stream.SystemShutdown)

@@ -3,8 +3,12 @@ package server
 import (
 	"errors"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gabberd/gabberd/acl"
@@ -15,6 +19,8 @@ import (
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/modules/register"
 	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/storage/redis"
+	"github.com/gabberd/gabberd/xmpp"
 )
 
 // configuration is everything that ejabberd.yml says, read and checked.
@@ -22,6 +28,7 @@ type configuration struct {
 	files     []string
 	warnings  []error
 	global    global
+	redis     redis.Options
 	perms     acl.Permissions
 	register  register.Options
 	hosts     []*hostConfig
@@ -34,6 +41,7 @@ type global struct {
 	NegotiationTimeout time.Duration
 	Certfiles          []string
 	CAFile             string
+	SeeOtherHost       string
 	rules              acl.Options
 }
 
@@ -42,7 +50,29 @@ func (g *global) Fields(f *config.Fields) {
 	f.LogLevel(&g.LogLevel, "loglevel", slog.LevelInfo, "How much is logged.")
 	f.Duration(&g.NegotiationTimeout, "negotiation_timeout", 120*time.Second, "How long a client may take from connecting to having a session.").Must(config.AtLeast(time.Second))
 	f.Strings(&g.Certfiles, "certfiles", nil, "Files in PEM form with certificates and their keys; `*` stands for any name. They are read again when they change.").Example("- /etc/letsencrypt/live/example.org/*.pem")
+	config.Value(f, &g.SeeOtherHost, "see_other_host", "HOST or HOST:PORT", "", "Where clients are sent when this server stops, for nodes of a cluster: another node, or the name that leads to all of them. Without it they are told that the server goes down, and choose for themselves.", readOtherHost).Example("xmpp.example.org:5222")
 	f.File(&g.CAFile, "ca_file", "", "Certificates of authorities, in PEM form.").DefaultText("those of the system")
+}
+
+func readOtherHost(n *config.Node) (string, error) {
+	text, ok := n.Scalar()
+	if !ok {
+		return "", n.Wanted("a host, or HOST:PORT")
+	}
+	host := text
+	if h, port, err := net.SplitHostPort(text); err == nil {
+		if p, err := strconv.Atoi(port); err != nil || p < 1 || p > 65535 {
+			return "", n.Errorf("%q is not a port", port)
+		}
+		host = h
+	}
+	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && ip.IsValid() {
+		return text, nil
+	}
+	if _, err := xmpp.NewJID("", host, ""); err != nil || host == "" {
+		return "", n.Wanted("a host, or HOST:PORT")
+	}
+	return text, nil
 }
 
 // usable is the option certfiles once more: it looks into the files, so that
@@ -78,6 +108,7 @@ func (usable) Fields(f *config.Fields) {
 type hostConfig struct {
 	domain  string
 	options hostOptions
+	session sessionOptions
 	rules   acl.Options
 	sql     storage.SQL
 	auth    auth.Options
@@ -90,8 +121,6 @@ type hostOptions struct {
 	Conflict        string
 	ReplacedTimeout time.Duration
 	DefaultDB       string
-	DefaultRAMDB    string
-	SessionDB       string
 	Cache           local.Cache
 }
 
@@ -101,27 +130,10 @@ func (o *hostOptions) Fields(f *config.Fields) {
 	f.Enum(&o.Conflict, "resource_conflict", "acceptnew", "What happens when a client binds a resource that is taken: the old session ends, the new one is refused, or it gets another resource.", "setresource", "closeold", "closenew", "acceptnew")
 	f.Duration(&o.ReplacedTimeout, "replaced_connection_timeout", time.Second, "How long a new session waits for the one it replaces.").OrInfinity()
 	f.Enum(&o.DefaultDB, "default_db", "mnesia", "Where modules keep their data that do not say otherwise; `mnesia` is the embedded database.", "mnesia", "sql")
-	ramDB(f, &o.DefaultRAMDB, "default_ram_db", "Where data lives that may be lost with the server; `mnesia` is memory.")
-	ramDB(f, &o.SessionDB, "sm_db_type", "Where sessions live; `mnesia` is memory.")
 	f.Bool(&o.Cache.Use, "use_cache", true, "Keep in memory what was read from a database.")
 	f.IntOrInfinity(&o.Cache.Size, "cache_size", 1000, "How many entries a cache holds.").Must(config.AtLeast(1))
 	f.Bool(&o.Cache.Missed, "cache_missed", true, "Also remember what was not found.")
 	f.Duration(&o.Cache.LifeTime, "cache_life_time", time.Hour, "How long an entry is kept.").OrInfinity()
-}
-
-// ramDB declares an option for which only memory is built. Anything else must
-// stop the start: sessions that others cannot see are misplaced.
-func ramDB(f *config.Fields, p *string, name, doc string) {
-	config.Value(f, p, name, "mnesia", "mnesia", doc, func(n *config.Node) (string, error) {
-		switch text, _ := n.Scalar(); text {
-		case "mnesia", "ram":
-			return "mnesia", nil
-		case "sql", "redis":
-			return "", n.Errorf("%s is not built yet, and without it other nodes would not see these sessions; use mnesia, which is memory", text)
-		default:
-			return "", n.Errorf("%q is not one of mnesia, sql, redis", text)
-		}
-	})
 }
 
 // tree reads the file and whatever it includes, and checks nothing.
@@ -145,7 +157,7 @@ func readConfiguration(opt Options) (*configuration, error) {
 		return nil, err
 	}
 	c := &configuration{files: t.Files()}
-	t.Decode(&c.global, &c.global.rules, &c.perms, &c.register)
+	t.Decode(&c.global, &c.global.rules, &c.redis, &c.perms, &c.register)
 	t.Decode(usable{})
 	for _, domain := range t.Hosts() {
 		c.hosts = append(c.hosts, readHost(t, domain, opt.Modules))
@@ -161,7 +173,7 @@ func readConfiguration(opt Options) (*configuration, error) {
 
 func readHost(t *config.Tree, domain string, known []modules.Module) *hostConfig {
 	h := &hostConfig{domain: domain}
-	t.DecodeHost(domain, &h.options, &h.rules, &h.sql, &h.auth)
+	t.DecodeHost(domain, &h.options, &h.session, &h.rules, &h.sql, &h.auth)
 	o := &h.options
 	h.auth.Inherit(o.DefaultDB, o.Cache.Use, o.Cache.Size, o.Cache.LifeTime)
 	var list []modules.Prepared

@@ -14,6 +14,7 @@ import (
 	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/storage/redis"
 )
 
 // renew is how the documents are made again.
@@ -31,6 +32,7 @@ func rooms() []room {
 	return []room{
 		{"The server", "", []config.Declarer{&global{}}},
 		{"Virtual hosts", "These can also be set for one host, under `host_config`.", []config.Declarer{&hostOptions{}}},
+		{"Sessions and clusters", "Nodes that share a Redis and its prefix are a cluster (docs/cluster.md). Where sessions live can also be set for one host, under `host_config`.", []config.Declarer{&sessionOptions{}, &redis.Options{}}},
 		{"Who may do what", "Rules can also be set for one host, under `host_config`.", []config.Declarer{&acl.Options{}, &acl.Permissions{}}},
 		{"Accounts", "These can also be set for one host, under `host_config`.", []config.Declarer{&auth.Options{}}},
 		{"Databases", "These can also be set for one host, under `host_config`.", []config.Declarer{&storage.SQL{}}},

@@ -20,7 +20,7 @@ func (s *Server) hint() {
 	}
 	domain := hosts[0].Domain
 	s.log.Info("to make the first account, type: " + s.opt.Tool + s.dataOption() + " register admin " + domain + " SECRET")
-	for _, l := range s.listeners {
+	for _, l := range s.listens() {
 		at, ok := l.ln.Addr().(*net.TCPAddr)
 		if l.module != "ejabberd_c2s" || !ok {
 			continue

@@ -23,6 +23,8 @@ type virtualHost struct {
 	born    *hostConfig      // what it was built with
 	running []*runningModule // in the order of their start
 	unroute func()
+	shared  *sm.Redis // where its sessions are if several nodes have them; else nil
+	unshare func()
 }
 
 type runningModule struct {
@@ -48,18 +50,30 @@ func (s *Server) addHost(hc *hostConfig) error {
 	if err != nil {
 		return err
 	}
-	v := &virtualHost{s: s, born: hc}
-	sessions := sm.New(hc.domain, sm.Parts{Hooks: table, Router: s.router, Store: sm.NewMemory(),
-		Accounts: accounts, Settings: settings{s, hc.domain}, Log: s.log})
+	v := &virtualHost{s: s, born: hc, unshare: func() {}}
+	parts := sm.Parts{Hooks: table, Router: s.router, Accounts: accounts, Settings: settings{s, hc.domain}, Log: s.log}
+	if hc.session.inRedis() {
+		if v.shared, err = s.share(hc); err != nil {
+			return err
+		}
+		parts.Store, parts.Node = v.shared, s.member.cluster.Name()
+	} else {
+		parts.Store = sm.NewMemory()
+	}
+	sessions := sm.New(hc.domain, parts)
 	v.Host = local.New(domain, local.Parts{
 		Router: s.router, Hooks: table, Global: s.hooks, Sessions: sessions, Auth: accounts, Rules: rules, Groups: &s.groups,
 		Commands: s.registry, Storage: s.storage, Log: s.log,
 		DefaultDB: hc.options.DefaultDB, DefaultCache: hc.options.Cache, Lang: hc.options.Language,
 		Serves: s.serves,
 	})
+	if v.shared != nil {
+		v.unshare = s.member.serve(v)
+	}
 	for _, p := range hc.modules {
 		if err := v.start(p, hc); err != nil {
 			v.stopModules()
+			v.unshare()
 			return err
 		}
 	}
@@ -102,6 +116,7 @@ func (s *Server) removeHost(domain string) {
 	local.Down.Run(context.WithoutCancel(s.ctx), s.hooks, v.Host)
 	v.unroute()
 	v.stopModules()
+	v.unshare()
 	s.mu.Lock()
 	delete(s.hosts, domain)
 	s.mu.Unlock()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gabberd/gabberd/c2s"
 	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 // listenPlace is the options that every listener has.
@@ -44,39 +45,27 @@ func readPort(n *config.Node) (string, error) {
 	return text, nil
 }
 
-// listening is a listener that runs.
+// listening is a listener that runs, or one that has retired: it lets nobody in
+// any more and is there for the clients that it has.
 type listening struct {
-	module string
-	tls    bool
-	place  listenPlace
-	ln     net.Listener
-	c2s    *c2s.Listener
-	wg     sync.WaitGroup
+	module  string
+	tls     bool
+	place   listenPlace
+	options c2s.Options // as they were asked for
+	ln      net.Listener
+	turn    *turn
+	c2s     *c2s.Listener
+	retired bool // guarded by Server.mu
+	wg      sync.WaitGroup
 }
 
-// listen opens every listener; either all are open or none.
-func (s *Server) listen() error {
-	var open []*listening
-	for _, lc := range s.conf.listeners {
-		l, err := s.open(lc)
-		if err != nil {
-			closeListeners(context.Background(), open)
-			return err
-		}
-		open = append(open, l)
-	}
-	s.mu.Lock()
-	s.listeners = open
-	s.mu.Unlock()
-	for _, l := range open {
-		s.run(l)
-	}
-	return nil
+func newListening(lc *listenConfig, ln net.Listener, cl *c2s.Listener) *listening {
+	return &listening{module: lc.module, tls: lc.c2s.TLS, place: lc.place, options: lc.c2s, ln: ln, turn: &turn{Listener: ln}, c2s: cl}
 }
 
 func (s *Server) run(l *listening) {
 	l.wg.Go(func() {
-		if err := l.c2s.Serve(l.ln); err != nil {
+		if err := l.c2s.Serve(l.turn); err != nil {
 			s.log.Error("listener failed", "address", l.ln.Addr().String(), "error", err)
 		}
 	})
@@ -91,7 +80,7 @@ func (s *Server) open(lc *listenConfig) (*listening, error) {
 	if err != nil {
 		return nil, lc.at.Errorf("%v", err)
 	}
-	return &listening{module: lc.module, tls: lc.c2s.TLS, place: lc.place, ln: ln, c2s: cl}, nil
+	return newListening(lc, ln, cl), nil
 }
 
 // openSocket opens the socket of a listener. The error says what to do.
@@ -136,15 +125,16 @@ func removeStale(path string) error {
 	return nil
 }
 
-// closeListeners lets nobody in any more and takes leave of who is there.
-func closeListeners(ctx context.Context, ls []*listening) {
+// closeListeners lets nobody in any more and takes leave of who is there, for that
+// reason.
+func closeListeners(ctx context.Context, ls []*listening, reason *stream.Error) {
 	for _, l := range ls {
 		l.ln.Close()
 	}
 	var wg sync.WaitGroup
 	for _, l := range ls {
 		wg.Go(func() {
-			l.c2s.Shutdown(ctx)
+			l.c2s.Shutdown(ctx, reason)
 			l.wg.Wait()
 		})
 	}

@@ -26,7 +26,8 @@ const (
 
 const usage = `gabberd is an XMPP server that takes ejabberd's place.
 
-  gabberd [--config FILE] [--data DIR]    run the server
+  gabberd [--config FILE] [--data DIR] [--node NAME]
+                                          run the server
   gabberd check [FILE]                    name every mistake in the configuration
   gabberd check --sql [FILE]              also print what a start would change
                                           in the databases, and change nothing
@@ -34,7 +35,9 @@ const usage = `gabberd is an XMPP server that takes ejabberd's place.
 
 FILE is otherwise $GABBERD_CONFIG, ./ejabberd.yml or /etc/gabberd/ejabberd.yml;
 where there is none, ./ejabberd.yml is written. DIR is otherwise $GABBERD_DATA,
-./data or /var/lib/gabberd. What the server logs goes to standard error.
+./data or /var/lib/gabberd. NAME, $GABBERD_NODE or gabberd@ and the name of the
+machine, tells apart the nodes of a cluster. What the server logs goes to
+standard error.
 `
 
 // Main is the program: it reads the command line, runs a server with these
@@ -50,12 +53,17 @@ func run(args []string, known []modules.Module, out, errOut io.Writer) int {
 	flags.Usage = func() { fmt.Fprint(errOut, usage) }
 	file := flags.String("config", os.Getenv("GABBERD_CONFIG"), "")
 	data := flags.String("data", os.Getenv("GABBERD_DATA"), "")
+	node := flags.String("node", os.Getenv("GABBERD_NODE"), "")
 	sql := flags.Bool("sql", false, "")
 	words, code, ok := parse(flags, args)
 	if !ok {
 		return code
 	}
-	opt := Options{Config: *file, Modules: known}
+	opt := Options{Config: *file, Modules: known, Node: *node}
+	if err := checkNode(opt.Node); err != nil {
+		fmt.Fprintln(errOut, "gabberd:", err)
+		return exitUsage
+	}
 	verb, rest := words[0], words[1:]
 	switch {
 	case verb == "" && len(rest) == 0:

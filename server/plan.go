@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/storage"
@@ -16,22 +16,26 @@ import (
 
 // Plan writes the statements by which a start would make or change tables, for
 // each virtual host, and changes none. An embedded database that is not there yet
-// is not made: one that the wrong user has made could not be opened later. The error is a sentence for the operator.
+// is not made: one that the wrong user has made could not be opened later. The error
+// is a sentence for the operator.
 func Plan(ctx context.Context, opt Options, out io.Writer) (err error) {
 	conf, err := readConfiguration(opt)
 	if err != nil {
 		return err
 	}
-	dir := opt.Data
-	if !conf.namesFile() && missing(filepath.Join(dir, "gabberd.db")) {
-		if dir, err = os.MkdirTemp("", "gabberd-plan"); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	tmp, err := os.MkdirTemp("", "gabberd-plan")
+	if err != nil {
+		return err
 	}
-	o := storage.Options{Dir: dir, Hosts: map[string]storage.SQL{}}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	dry := &dryRun{dir: opt.Data, tmp: tmp, stands: map[string]string{}}
+	o := storage.Options{Dir: opt.Data, Hosts: map[string]storage.SQL{}}
+	if missing(filepath.Join(opt.Data, embeddedFile)) {
+		o.Dir = tmp
+		dry.stands[filepath.Join(opt.Data, embeddedFile)] = filepath.Join(tmp, embeddedFile)
+	}
 	for _, h := range conf.hosts {
-		o.Hosts[h.domain] = h.sql
+		o.Hosts[h.domain] = dry.instead(h.sql, h.domain)
 	}
 	s, err := storage.Open(ctx, o, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -39,21 +43,69 @@ func Plan(ctx context.Context, opt Options, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
 	for _, h := range conf.hosts {
-		if err := h.plan(ctx, s, out); err != nil {
+		if err := h.plan(ctx, s, dry.in(out)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// embeddedFile is the embedded database in the data directory.
+const embeddedFile = "gabberd.db"
+
+// A dryRun has other files stand in for those that are not there yet.
+type dryRun struct {
+	dir, tmp string
+	stands   map[string]string // by what they stand in for
+}
+
+// instead is the options of a virtual host with another file in the place of one
+// that would be made. Where the folder is missing too, nothing would be made: the
+// start would fail, and so may this.
+func (d *dryRun) instead(o storage.SQL, domain string) storage.SQL {
+	if o.Type != "sqlite" || o.Database == "" {
+		return o
+	}
+	file := strings.ReplaceAll(o.Database, "@HOST@", domain)
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(d.dir, file)
+	}
+	folder := filepath.Dir(file)
+	made := folder == filepath.Clean(d.dir) // by the start
+	if o.Database = file; missing(file) && (made || !missing(folder)) {
+		if d.stands[file] == "" {
+			d.stands[file] = filepath.Join(d.tmp, fmt.Sprintf("%d.db", len(d.stands)))
+		}
+		o.Database = d.stands[file]
+	}
+	return o
+}
+
+// in returns a writer that calls files by their own names.
+func (d *dryRun) in(out io.Writer) io.Writer {
+	var pairs []string
+	for name, stand := range d.stands {
+		pairs = append(pairs, stand, name)
+	}
+	return renaming{strings.NewReplacer(pairs...), out}
+}
+
+type renaming struct {
+	*strings.Replacer
+	out io.Writer
+}
+
+// Write writes what is printed in one go, with names put in.
+func (r renaming) Write(b []byte) (int, error) {
+	if _, err := r.WriteString(r.out, string(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
 func missing(file string) bool {
 	_, err := os.Stat(file)
 	return errors.Is(err, os.ErrNotExist)
-}
-
-// namesFile reports whether a host has an SQLite file of its own.
-func (c *configuration) namesFile() bool {
-	return slices.ContainsFunc(c.hosts, func(h *hostConfig) bool { return h.sql.Type == "sqlite" && h.sql.Database != "" })
 }
 
 // plan writes the statements for one virtual host.

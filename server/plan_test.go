@@ -47,3 +47,52 @@ func TestPlanChangesNothing(t *testing.T) {
 		t.Errorf("after the start there is still something to do:\n%s", again)
 	}
 }
+
+// A virtual host with a file of its own: that is not made either, nor is the data
+// directory, and the plan names it as it will be called.
+func TestPlanMakesNoFiles(t *testing.T) {
+	far := filepath.Join(t.TempDir(), "far.db")
+	o := prepareFiles(t, `
+hosts: [localhost, example.org, example.net, example.com]
+default_db: sql
+host_config:
+  localhost: {sql_type: sqlite, sql_database: "@HOST@.db"}
+  example.org: {sql_type: sqlite, sql_database: "`+far+`"}
+  example.net: {sql_type: sqlite, sql_database: "`+far+`"}
+modules:
+  mod_last: {}
+`)
+	o.Modules = []modules.Module{last.Module}
+	plan := func() (string, error) {
+		var out bytes.Buffer
+		err := Plan(context.Background(), o, &out)
+		return out.String(), err
+	}
+	first, err := plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, file := range map[string]string{"localhost": filepath.Join(o.Data, "localhost.db"), "example.org": far, "example.net": far, "example.com": filepath.Join(o.Data, "gabberd.db")} {
+		if want := "-- " + host + ", mod_last: in SQLite database " + file + "\n"; !strings.Contains(first, want) {
+			t.Errorf("the plan lacks %q:\n%s", want, first)
+		}
+	}
+	for _, name := range []string{o.Data, far} {
+		if !missing(name) {
+			t.Errorf("the dry run has made %s", name)
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	o.Ready = func(Addresses) { stop() }
+	if err := Run(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := plan(); err != nil || strings.Contains(again, "CREATE") || missing(far) {
+		t.Errorf("after the start: %v\n%s", err, again)
+	}
+	nowhere := filepath.Join(t.TempDir(), "missing", "far.db")
+	write(t, o.Config, []byte("hosts: [localhost]\nsql_type: sqlite\nsql_database: \""+nowhere+"\"\n"))
+	if out, err := plan(); err == nil || !strings.Contains(err.Error(), "sql_database") {
+		t.Errorf("a folder that is missing: %v\n%s", err, out)
+	}
+}

@@ -3,14 +3,11 @@ package server
 import (
 	"context"
 	"fmt"
-	"reflect"
-	"slices"
 	"time"
 
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/sm"
-	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
@@ -40,9 +37,7 @@ func (s *Server) reload(ctx context.Context) (left []string, err error) {
 		s.opt.Level.Set(fresh.global.LogLevel)
 	}
 	left = s.reloadHosts(ctx, old, fresh)
-	if !s.listensAsIn(fresh) {
-		left = append(left, "listen has changed; listeners are opened and closed by a restart only")
-	}
+	left = append(left, s.reloadListeners(fresh)...)
 	Reloaded.Run(ctx, s.hooks, struct{}{})
 	for _, l := range left {
 		s.log.Warn("not applied: " + l)
@@ -87,7 +82,7 @@ func (gone) OnStop(func())         {}
 func (s *Server) dismiss(v *virtualHost) {
 	// Who has logged in but has no session yet gets none.
 	sm.Opened.Add(gone{v.Parts.Hooks}, hooks.Normal, func(_ context.Context, x *sm.Session) { x.Close(stream.HostGone) })
-	all := v.Sessions.All()
+	all := v.Sessions.Here()
 	for _, x := range all {
 		x.Close(stream.HostGone)
 	}
@@ -127,20 +122,44 @@ func (v *virtualHost) reload(ctx context.Context, fresh *hostConfig) (left []str
 	if err := v.Auth.Reload(ctx, fresh.auth); err != nil {
 		left = append(left, err.Error())
 	}
-	if storageChanged(old.sql, fresh.sql) {
+	moved := !same(old.sql, fresh.sql)
+	if moved {
 		left = append(left, "the sql options of "+v.Domain+" have changed; the database is opened anew by a restart only")
 	}
-	if old.options.DefaultDB != fresh.options.DefaultDB || old.options.Language != fresh.options.Language || old.options.Cache != fresh.options.Cache {
-		left = append(left, "default_db, language and the cache options of "+v.Domain+" take effect after a restart")
+	if old.options.Language != fresh.options.Language {
+		left = append(left, "language of "+v.Domain+" takes effect after a restart")
 	}
-	return append(left, v.reloadModules(fresh)...)
+	if moved && old.options.DefaultDB != fresh.options.DefaultDB {
+		left = append(left, "default_db of "+v.Domain+" takes effect after a restart, together with the sql options")
+	}
+	return append(left, v.reloadModules(fresh, v.inherit(fresh, moved))...)
 }
 
-func storageChanged(a, b storage.SQL) bool { return !reflect.DeepEqual(a, b) }
+// inherit puts default_db and the cache options in force and returns the modules
+// that have gone by others. Only a module that starts asks for them, and only who
+// holds changing can have one start. Where the database itself has moved, default_db
+// waits for that.
+func (v *virtualHost) inherit(fresh *hostConfig, moved bool) (stale map[string]bool) {
+	now := *v.born
+	if !moved {
+		now.options.DefaultDB = fresh.options.DefaultDB
+	}
+	now.options.Cache = fresh.options.Cache
+	if now.options == v.born.options {
+		return nil
+	}
+	stale = map[string]bool{}
+	for _, m := range v.running {
+		b, ok := backendOf(m.Config)
+		stale[m.Name] = ok && (v.DefaultCache != now.options.Cache || v.DefaultDB != now.options.DefaultDB && b.DBType == "")
+	}
+	v.DefaultDB, v.DefaultCache, v.born = now.options.DefaultDB, now.options.Cache, &now
+	return stale
+}
 
-// reloadModules stops what is gone or has changed and starts what is new or has
-// changed, and everything that needs one of those.
-func (v *virtualHost) reloadModules(fresh *hostConfig) (left []string) {
+// reloadModules stops what is gone, has changed or is stale and starts what is new,
+// has changed or is stale, and everything that needs one of those.
+func (v *virtualHost) reloadModules(fresh *hostConfig, stale map[string]bool) (left []string) {
 	keep := map[string]bool{}
 	running := map[string]*runningModule{}
 	for _, m := range v.running {
@@ -148,7 +167,7 @@ func (v *virtualHost) reloadModules(fresh *hostConfig) (left []string) {
 	}
 	for _, p := range fresh.modules {
 		m := running[p.Name]
-		keep[p.Name] = m != nil && reflect.DeepEqual(m.Config, p.Config) && allKept(p, keep)
+		keep[p.Name] = m != nil && !stale[p.Name] && same(m.Config, p.Config) && allKept(p, keep)
 	}
 	for i := len(v.running) - 1; i >= 0; i-- {
 		if !keep[v.running[i].Name] {
@@ -175,12 +194,4 @@ func allKept(p modules.Prepared, keep map[string]bool) bool {
 		}
 	}
 	return true
-}
-
-// listensAsIn reports whether the listeners that were opened are those that c
-// asks for.
-func (s *Server) listensAsIn(c *configuration) bool {
-	return slices.EqualFunc(s.doors, c.listeners, func(x, y *listenConfig) bool {
-		return x.place == y.place && reflect.DeepEqual(x.c2s, y.c2s)
-	})
 }

@@ -41,6 +41,7 @@ type Options struct {
 	Reopen  func() error    // reopens the log file; may be nil
 	Exit    func(code int)  // ends the process; nil: os.Exit
 	Tool    string          // what operators type for gabberdctl; empty: they are told nothing
+	Node    string          // the name of this node in a cluster; empty: gabberd@ and the machine's name
 }
 
 // Addresses is where the server listens, by module of the listener, in the order
@@ -65,11 +66,10 @@ type Server struct {
 	storage  *storage.Server
 	certs    *certificates
 	groups   acl.Groups
+	member   *membership  // nil on a server that is alone
 	rules    *acl.Ruleset // of the server as a whole
 	stop     context.CancelCauseFunc
 	ctx      context.Context
-
-	doors []*listenConfig // what the listeners were opened with
 
 	// changing is held by who starts and stops modules: a reload, restart_module.
 	changing sync.Mutex
@@ -77,12 +77,14 @@ type Server struct {
 	mu        sync.RWMutex // guards what a reload changes
 	conf      *configuration
 	hosts     map[string]*virtualHost
-	listeners []*listening
+	listeners []*listening // those that have retired too
+	evacuated bool         // by command: clients are let in again by a restart only
 }
 
 // errStop and errRestart are why a server ends at an operator's word.
 var (
 	errStop    = errors.New("stopped by command")
+	errLeave   = errors.New("left the cluster by command")
 	ErrRestart = errors.New("restart wanted")
 )
 
@@ -119,7 +121,6 @@ func (s *Server) build() (err error) {
 	s.router = router.New(s.hooks, s.log)
 	s.rules = acl.NewRuleset("", s.serves, &s.groups)
 	s.rules.Replace(s.conf.global.rules)
-	s.doors = s.conf.listeners
 	s.registry = admin.NewRegistry(admin.Options{Log: s.log, Guard: guard{s}, Hosts: s.domains})
 	if s.certs, err = newCertificates(s.opt.Data, s.conf, s.log); err != nil {
 		return err
@@ -143,6 +144,9 @@ func (s *Server) build() (err error) {
 
 // serve lets clients and operators in and waits for the end.
 func (s *Server) serve() error {
+	if s.member != nil {
+		s.member.cluster.Start()
+	}
 	ctl, err := control.Listen(controlPath(s.opt.Data), s.log)
 	if err != nil {
 		return err
@@ -183,7 +187,7 @@ func (s *Server) serve() error {
 // announce says that the server is up, and what to type next.
 func (s *Server) announce() {
 	var at Addresses
-	for _, l := range s.listeners {
+	for _, l := range s.listens() {
 		at = append(at, Address{l.module, l.ln.Addr(), l.tls})
 		s.log.Info("listening", "module", l.module, "address", l.ln.Addr().String(), "tls", l.tls)
 	}
@@ -206,7 +210,7 @@ func (s *Server) shutdown() {
 	ls := s.listeners
 	s.listeners = nil
 	s.mu.Unlock()
-	closeListeners(ctx, ls)
+	closeListeners(ctx, ls, s.parting())
 }
 
 // teardown undoes build, last things first.
@@ -214,8 +218,16 @@ func (s *Server) teardown() {
 	s.shutdown()
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
+	if s.member != nil {
+		s.member.leave(ctx)
+	}
 	for _, domain := range slices.Backward(s.domains()) {
 		s.removeHost(domain)
+	}
+	if s.member != nil {
+		if err := s.member.redis.Close(); err != nil {
+			s.log.Warn("Redis did not take its leave", "error", err)
+		}
 	}
 	if s.storage != nil {
 		if err := s.storage.Close(ctx); err != nil {

@@ -3,6 +3,7 @@ package sm
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // A Flusher has something to write that can wait until more has come together.
@@ -16,6 +17,8 @@ type Burst struct {
 	open  bool
 	held  []Flusher
 	spare []Flusher // of the goroutine that ends the burst: memory for the next one
+
+	carried atomic.Pointer[Receipt] // of the stanza that is being worked through
 }
 
 // maxSpare keeps one big burst from holding memory for ever.
@@ -59,6 +62,18 @@ func (b *Burst) End() {
 	if b.spare = held[:0]; cap(held) > maxSpare {
 		b.spare = nil
 	}
+}
+
+// Carry makes r the receipt of the stanza that is worked through from now on; nil
+// when nobody waits for one. It is for the goroutine that reads the client's
+// stream.
+func (b *Burst) Carry(r *Receipt) { b.carried.Store(r) }
+
+func (b *Burst) receipt() *Receipt {
+	if b == nil {
+		return nil
+	}
+	return b.carried.Load()
 }
 
 // BurstOf is the burst that sends within ctx belong to, nil if there is none.

@@ -217,6 +217,12 @@ func (l Leaving) String() string { return strings.TrimSpace(l.Session.String() +
 // String is the arguments as they are given by hand, for traces.
 func (n Nonza) String() string { return fmt.Sprintf("%s %s", n.Session, n.Element) }
 
+// String says what kind of element it is and no more, for traces: there may be a
+// secret in it.
+func (n EarlyNonza) String() string {
+	return n.Stream.String() + " {" + n.Element.NS + "}" + n.Element.Name
+}
+
 // String says what kind of stanza it is and no more, for traces: before the
 // login a stanza may hold a password.
 func (u Unauthenticated) String() string {

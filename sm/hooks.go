@@ -119,3 +119,13 @@ type Nonza struct {
 	Session *Session
 	Element *xmpp.Element
 }
+
+// EarlyNonzas sees what a client without a session sends that is neither a stanza
+// nor about encryption or login: XEP-0198.
+var EarlyNonzas = hooks.NewFold[*xmpp.Element, EarlyNonza]("c2s_unbinded_packet", "A client that has no session has sent an element that is no stanza. What comes out is the answer; nil: nobody knows it.")
+
+// An EarlyNonza is an element of the stream of a client that has no session.
+type EarlyNonza struct {
+	Stream  *Stream // its User is zero before the login
+	Element *xmpp.Element
+}

@@ -45,6 +45,9 @@ func (ss *Sessions) arrive(ctx context.Context, s *Session, st *xmpp.Stanza) {
 	s.priority.Store(int32(prio))
 	s.available.Store(true)
 	s.mu.Unlock()
+	// First: what waits for the user, and is kept for him from now on, must find
+	// him here.
+	ss.store.Changed(ctx, s)
 	Present.Run(ctx, ss.hooks, s)
 
 	contacts := Subscriptions.Run(ctx, ss.hooks, Contacts{}, s.JID.Bare())
@@ -100,6 +103,9 @@ func (ss *Sessions) retire(ctx context.Context, s *Session, st *xmpp.Stanza, lis
 	s.priority.Store(0)
 	s.mu.Unlock()
 	if was {
+		if listening {
+			ss.store.Changed(ctx, s)
+		}
 		Unpresent.Run(ctx, ss.hooks, Leaving{s, st.Child(xmpp.NSClient, "status").Text()})
 		contacts := Subscriptions.Run(ctx, ss.hooks, Contacts{}, s.JID.Bare())
 		ss.tell(ctx, s, st, contacts.From, s.JID.Bare())
@@ -198,7 +204,7 @@ func (ss *Sessions) probed(ctx context.Context, st *xmpp.Stanza) {
 		}
 	}
 	Probed.Run(ctx, ss.hooks, st)
-	for _, s := range ss.store.User(user) {
+	for _, s := range ss.User(user) {
 		p, since := s.Presence()
 		if p == nil || s.JID == st.From || !st.To.IsBare() && st.To != s.JID {
 			continue
@@ -216,7 +222,7 @@ func (ss *Sessions) probed(ctx context.Context, st *xmpp.Stanza) {
 // answerDirected lets those be answered who have directed presence, and nobody
 // else know anything.
 func (ss *Sessions) answerDirected(ctx context.Context, st *xmpp.Stanza) {
-	for _, s := range ss.store.User(st.To.Bare()) {
+	for _, s := range ss.Local(st.To.Bare()) {
 		s.mu.Lock()
 		_, bare := s.directed[st.From.Bare()]
 		_, full := s.directed[st.From]

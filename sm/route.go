@@ -10,7 +10,16 @@ import (
 // (RFC 6121 §8.5). It runs hooks on the caller's goroutine and waits for no
 // client.
 func (ss *Sessions) Route(ctx context.Context, st *xmpp.Stanza) {
-	if st = Receive.Run(ctx, ss.hooks, st, ss); st == nil {
+	if st = Receive.Run(ctx, ss.hooks, st, ss); st != nil {
+		ss.Reroute(ctx, st)
+	}
+}
+
+// Reroute is Route for a stanza that has been here before: whoever it was given to
+// could not deliver it. Those who hook Receive have seen it.
+func (ss *Sessions) Reroute(ctx context.Context, st *xmpp.Stanza) {
+	if ss.parked.waits(ctx, st) {
+		ss.park(ctx, st)
 		return
 	}
 	switch st.Kind {
@@ -21,6 +30,40 @@ func (ss *Sessions) Route(ctx context.Context, st *xmpp.Stanza) {
 	case xmpp.IQ:
 		ss.routeIQ(ctx, st)
 	}
+}
+
+// Arrive takes a stanza that another node has routed to the session with the full
+// address to. If that is gone, a message is routed once more, by what is known now;
+// a request is answered with an error, and presence dropped.
+func (ss *Sessions) Arrive(ctx context.Context, to xmpp.JID, st *xmpp.Stanza) {
+	s := newest(ss.store.Local(to.Bare()), to)
+	switch {
+	case s != nil && st.Kind == xmpp.Presence:
+		if st = PresenceIn.Run(ctx, ss.hooks, st, s); st != nil {
+			s.conn.Send(ctx, st)
+		}
+	case s != nil:
+		s.conn.Send(ctx, st)
+	case st.Kind == xmpp.Presence:
+	default:
+		// Whoever sent it has looked into his cache; look again.
+		if _, err := ss.store.Fresh(to.Bare()); err != nil {
+			ss.park(ctx, st)
+			return
+		}
+		ss.Reroute(ctx, st)
+	}
+}
+
+// find is the session with the full address j. ok is false if it cannot be told
+// now whether there is one.
+func (ss *Sessions) find(j xmpp.JID) (s *Session, ok bool) {
+	if s := newest(ss.store.Local(j.Bare()), j); s != nil {
+		return s, true
+	}
+	all, err := ss.store.User(j.Bare())
+	s = newest(all, j)
+	return s, s != nil || err == nil
 }
 
 func (ss *Sessions) routePresence(ctx context.Context, st *xmpp.Stanza) {
@@ -38,7 +81,7 @@ func (ss *Sessions) routePresence(ctx context.Context, st *xmpp.Stanza) {
 		}
 		return
 	}
-	for _, s := range ss.store.User(st.To) {
+	for _, s := range ss.User(st.To) {
 		if _, ok := s.Priority(); ok {
 			ss.deliver(ctx, s, st)
 		}
@@ -55,7 +98,7 @@ func (ss *Sessions) routeSubscription(ctx context.Context, st *xmpp.Stanza) {
 	if !ss.allowed(ctx, user, st, In, nil) || !InSubscribe.Run(ctx, ss.hooks, false, st) {
 		return
 	}
-	for _, s := range ss.store.User(user) {
+	for _, s := range ss.User(user) {
 		if _, ok := s.Priority(); ok {
 			ss.deliver(ctx, s, st)
 		}
@@ -64,8 +107,13 @@ func (ss *Sessions) routeSubscription(ctx context.Context, st *xmpp.Stanza) {
 
 func (ss *Sessions) routeMessage(ctx context.Context, st *xmpp.Stanza) {
 	if !st.To.IsBare() {
-		if s := ss.Find(st.To); s != nil {
+		s, ok := ss.find(st.To)
+		switch {
+		case s != nil:
 			ss.deliver(ctx, s, st)
+			return
+		case !ok:
+			ss.park(ctx, st)
 			return
 		}
 	}
@@ -88,14 +136,18 @@ func (ss *Sessions) routeMessage(ctx context.Context, st *xmpp.Stanza) {
 // spread gives a message for a bare address to the clients with the highest
 // priority, a headline to all whose priority is not negative (RFC 6121 §8.5.2.1).
 func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza) {
-	all := ss.store.User(st.To.Bare())
+	all, err := ss.store.User(st.To.Bare())
 	best := -1
 	for _, s := range all {
 		if p, ok := s.Priority(); ok {
 			best = max(best, p)
 		}
 	}
-	if best < 0 {
+	switch {
+	case best < 0 && err != nil:
+		ss.park(ctx, st)
+		return
+	case best < 0:
 		ss.offline(ctx, st)
 		return
 	}
@@ -148,11 +200,15 @@ func (ss *Sessions) routeIQ(ctx context.Context, st *xmpp.Stanza) {
 	case st.To.IsBare():
 		ss.bounced(ctx, Pass, st)
 	default:
-		if s := ss.Find(st.To); s != nil {
+		s, ok := ss.find(st.To)
+		switch {
+		case s != nil:
 			ss.deliver(ctx, s, st)
-			return
+		case ok:
+			ss.bounced(ctx, Bounce, st)
+		default:
+			ss.park(ctx, st)
 		}
-		ss.bounced(ctx, Bounce, st)
 	}
 }
 

@@ -26,27 +26,39 @@ type Conn interface {
 }
 
 // An ID tells apart the sessions that have, or had, the same address. IDs of
-// one node are in the order in which sessions were opened.
+// one node are in the order in which sessions were opened; between nodes their
+// clocks decide.
 type ID struct {
-	Time time.Time
+	Time time.Time // to the microsecond
 	N    uint64
+	Node string // empty on a server that is alone
 }
 
 var lastID atomic.Uint64
 
 // NewID returns an ID that no other session of this process has.
-func NewID() ID { return ID{time.Now(), lastID.Add(1)} }
+func NewID() ID { return ID{Time: time.UnixMicro(time.Now().UnixMicro()), N: lastID.Add(1)} }
 
-// After reports whether i was made after o.
+// After reports whether i counts as made after o: of two different IDs exactly
+// one is, whoever asks.
 func (i ID) After(o ID) bool {
-	if !i.Time.Equal(o.Time) {
+	switch {
+	case !i.Time.Equal(o.Time):
 		return i.Time.After(o.Time)
+	case i.Node != o.Node:
+		return i.Node > o.Node
 	}
 	return i.N > o.N
 }
 
-// String is the ID as text, for logs.
-func (i ID) String() string { return fmt.Sprintf("%d-%d", i.Time.UnixMicro(), i.N) }
+// String is the ID as text: time in microseconds, number, and the node if there
+// are several.
+func (i ID) String() string {
+	if i.Node == "" {
+		return fmt.Sprintf("%d-%d", i.Time.UnixMicro(), i.N)
+	}
+	return fmt.Sprintf("%d-%d@%s", i.Time.UnixMicro(), i.N, i.Node)
+}
 
 // A Session is a client that has bound a resource. What is exported is set
 // before it is opened and never changes; the rest has methods, which anyone may
@@ -61,7 +73,9 @@ type Session struct {
 	Opened    time.Time
 	Lang      string
 
-	conn Conn
+	conn   Conn
+	remote bool   // conn is the way to another node
+	epoch  uint64 // of that node, when the session was made known
 
 	mu        sync.Mutex
 	presence  *xmpp.Stanza // the last available presence, nil before and after
@@ -78,6 +92,10 @@ type Session struct {
 func NewSession(j xmpp.JID, conn Conn) *Session {
 	return &Session{ID: NewID(), JID: j.Clone(), Opened: time.Now(), conn: conn}
 }
+
+// Remote reports whether the client is connected to another node. What parts of
+// the server keep with a session (Slot) is there, not here.
+func (s *Session) Remote() bool { return s.remote }
 
 // Send gives the stanza to the client, without asking anybody: it is for
 // answers. Routing goes through Sessions.Route.

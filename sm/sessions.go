@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gabberd/gabberd/hooks"
@@ -47,6 +48,8 @@ type Settings interface {
 type Sessions struct {
 	Domain   string
 	UserIQ   router.IQTable // requests to a bare address of a user
+	node     string
+	parked   parked
 	hooks    *hooks.Table
 	router   *router.Router
 	store    Store
@@ -57,6 +60,7 @@ type Sessions struct {
 
 // Parts is what Sessions works with.
 type Parts struct {
+	Node     string // the name of this node, empty on a server that is alone
 	Hooks    *hooks.Table
 	Router   *router.Router
 	Store    Store
@@ -67,38 +71,56 @@ type Parts struct {
 
 // New returns the sessions of domain: none yet.
 func New(domain string, p Parts) *Sessions {
-	return &Sessions{Domain: domain, hooks: p.Hooks, router: p.Router, store: p.Store,
+	return &Sessions{Domain: domain, node: p.Node, hooks: p.Hooks, router: p.Router, store: p.Store,
 		accounts: p.Accounts, settings: p.Settings, log: p.Log}
 }
 
 // Open makes s known, so that it is routed to. Older sessions with the same
-// address are replaced: their streams end with conflict, and Open waits a bounded
-// time for that. If the user has too many sessions the oldest ends.
+// address are replaced, on whichever node: their streams end with conflict, and
+// Open waits a bounded time for that. Should a newer one exist already, s ends. If
+// the user has too many sessions the oldest ends.
 func (ss *Sessions) Open(ctx context.Context, s *Session) error {
-	if err := ss.store.Add(ctx, s); err != nil {
+	s.ID.Node = ss.node
+	all, err := ss.store.Add(ctx, s)
+	if err != nil {
 		return err
 	}
-	ss.replace(ctx, s)
-	ss.enforceLimit(s)
+	ss.wait(ctx, ss.Settle(s, all))
+	ss.enforceLimit(s, all)
 	Opened.Run(ctx, ss.hooks, s)
 	return nil
 }
 
-func (ss *Sessions) replace(ctx context.Context, s *Session) {
-	var old []*Session
-	for _, o := range ss.store.User(s.JID.Bare()) {
-		if o.JID == s.JID && o != s && s.ID.After(o.ID) {
-			old = append(old, o)
-			o.Close(stream.Conflict.With("Replaced by new connection"))
+// Settle ends all sessions with the address of s but the newest, and returns those
+// that it ended besides s. all is the sessions of the user.
+func (ss *Sessions) Settle(s *Session, all []*Session) (ended []*Session) {
+	newest := s
+	for _, o := range all {
+		if o.JID == s.JID && o.ID.After(newest.ID) {
+			newest = o
 		}
 	}
+	for _, o := range all {
+		if o.JID != s.JID || o.ID == newest.ID {
+			continue
+		}
+		o.Close(stream.Conflict.With("Replaced by new connection"))
+		if o.ID != s.ID {
+			ended = append(ended, o)
+		}
+	}
+	return ended
+}
+
+// wait gives sessions that were replaced a bounded time to end.
+func (ss *Sessions) wait(ctx context.Context, ended []*Session) {
 	wait := ss.settings.ReplacedTimeout()
-	if len(old) == 0 || wait <= 0 {
+	if len(ended) == 0 || wait <= 0 {
 		return
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
-	for _, o := range old {
+	for _, o := range ended {
 		select {
 		case <-o.Done():
 		case <-t.C:
@@ -109,9 +131,8 @@ func (ss *Sessions) replace(ctx context.Context, s *Session) {
 	}
 }
 
-func (ss *Sessions) enforceLimit(s *Session) {
+func (ss *Sessions) enforceLimit(s *Session, all []*Session) {
 	limit := ss.settings.MaxSessions(s.JID.Bare())
-	all := ss.store.User(s.JID.Bare())
 	if limit <= 0 || len(all) <= limit {
 		return
 	}
@@ -147,10 +168,18 @@ func (ss *Sessions) CloseSession(ctx context.Context, s *Session, status string)
 // Conflict is what happens when a client binds a resource that is taken.
 func (ss *Sessions) Conflict() Conflict { return ss.settings.Conflict() }
 
-// Find is the newest session with the full address j, nil if there is none.
+// Find is the newest session with the full address j, nil if there is none. One
+// on this node is found before those on others.
 func (ss *Sessions) Find(j xmpp.JID) *Session {
+	if s := newest(ss.store.Local(j.Bare()), j); s != nil {
+		return s
+	}
+	return newest(ss.User(j.Bare()), j)
+}
+
+func newest(all []*Session, j xmpp.JID) *Session {
 	var found *Session
-	for _, s := range ss.store.User(j.Bare()) {
+	for _, s := range all {
 		if s.JID == j && (found == nil || s.ID.After(found.ID)) {
 			found = s
 		}
@@ -158,35 +187,59 @@ func (ss *Sessions) Find(j xmpp.JID) *Session {
 	return found
 }
 
-// User is the sessions of a user, in no order. The slice must not be changed.
-func (ss *Sessions) User(bare xmpp.JID) []*Session { return ss.store.User(bare) }
+// User is the sessions of a user on all nodes as far as they are known of, in no
+// order. The slice must not be changed. It may ask another machine, for a bounded
+// time.
+func (ss *Sessions) User(bare xmpp.JID) []*Session {
+	all, err := ss.store.User(bare)
+	if err != nil {
+		return ss.store.Local(bare) // whoever is concerned has said so
+	}
+	return all
+}
+
+// Fresh is User, asked anew where a cache would have answered. The error wraps
+// ErrAway.
+func (ss *Sessions) Fresh(bare xmpp.JID) ([]*Session, error) { return ss.store.Fresh(bare) }
+
+// Local is the sessions of a user on this node, in no order. The slice must not be
+// changed.
+func (ss *Sessions) Local(bare xmpp.JID) []*Session { return ss.store.Local(bare) }
 
 // Available is the sessions of a user that have sent presence, in order of
 // address.
 func (ss *Sessions) Available(bare xmpp.JID) []*Session {
 	var out []*Session
-	for _, s := range ss.store.User(bare) {
+	for _, s := range ss.User(bare) {
 		if _, ok := s.Priority(); ok {
 			out = append(out, s)
 		}
 	}
-	slices.SortFunc(out, func(a, b *Session) int {
-		switch {
-		case a.JID.String() < b.JID.String():
-			return -1
-		case a.JID.String() > b.JID.String():
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(out, func(a, b *Session) int { return strings.Compare(a.JID.String(), b.JID.String()) })
 	return out
 }
 
-// All is every session of the virtual host, in no order.
-func (ss *Sessions) All() []*Session { return ss.store.All() }
+// Here is every session of the virtual host on this node, in no order.
+func (ss *Sessions) Here() []*Session { return ss.store.Here() }
 
-// Count is how many sessions there are.
-func (ss *Sessions) Count() int { return ss.store.Count() }
+// All is every session of the virtual host on all nodes, as far as they are known
+// of, in no order. It may ask another machine, for a bounded time.
+func (ss *Sessions) All() []*Session {
+	all, err := ss.store.All()
+	if err != nil {
+		return ss.store.Here()
+	}
+	return all
+}
+
+// Count is how many sessions there are on all nodes, as far as they are known of.
+func (ss *Sessions) Count() int {
+	n, err := ss.store.Count()
+	if err != nil {
+		return len(ss.store.Here())
+	}
+	return n
+}
 
 // Hooks is the table in which the hooks of these sessions run.
 func (ss *Sessions) Hooks() *hooks.Table { return ss.hooks }

@@ -2,110 +2,38 @@ package sm
 
 import (
 	"context"
-	"hash/maphash"
-	"sync"
-	"sync/atomic"
+	"errors"
 
 	"github.com/gabberd/gabberd/xmpp"
 )
 
-// A Store remembers the sessions of one virtual host. Reading never waits; Add
-// and Remove may wait for another machine, bounded by ctx.
+// ErrAway says that it cannot be told now who is connected to other nodes.
+var ErrAway = errors.New("the session store cannot be asked at the moment")
+
+// A Store remembers the sessions of one virtual host: those of this node, and
+// those of the other nodes that share it. What it must ask another machine for is
+// bounded in time. Slices that it returns must not be changed.
 type Store interface {
-	// Add makes s known. Sessions with the same address may exist beside it.
-	Add(ctx context.Context, s *Session) error
+	// Add makes s known, and returns the sessions of its user as they are now, s
+	// among them. Sessions with the same address may exist beside it. A store that
+	// is away keeps s in mind and is no error.
+	Add(ctx context.Context, s *Session) ([]*Session, error)
+	// Changed makes the presence of s known, and returns when that is done or
+	// cannot be done now.
+	Changed(ctx context.Context, s *Session)
 	// Remove forgets s, and no other session with its address.
 	Remove(ctx context.Context, s *Session) error
-	// User is the sessions of a user, in no order. The slice must not be changed.
-	User(bare xmpp.JID) []*Session
-	// All is every session, in no order.
-	All() []*Session
-	// Count is how many there are.
-	Count() int
+	// Local is the sessions of a user on this node, in no order. It never waits.
+	Local(bare xmpp.JID) []*Session
+	// User is the sessions of a user on all nodes, in no order. With an error that
+	// wraps ErrAway it is those that are known of.
+	User(bare xmpp.JID) ([]*Session, error)
+	// Fresh is User as it is now, not as a cache remembers it.
+	Fresh(bare xmpp.JID) ([]*Session, error)
+	// Here is every session on this node, in no order.
+	Here() []*Session
+	// All is every session on all nodes, in no order; errors are as with User.
+	All() ([]*Session, error)
+	// Count is how many there are on all nodes; errors are as with User.
+	Count() (int, error)
 }
-
-// shards keeps logins from waiting for each other.
-const shards = 64
-
-// Memory is the Store of a server that is alone.
-type Memory struct {
-	seed  maphash.Seed
-	count atomic.Int64
-	shard [shards]shard
-}
-
-type shard struct {
-	mu    sync.RWMutex
-	users map[xmpp.JID][]*Session // a slice is replaced, never changed
-}
-
-// NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{seed: maphash.MakeSeed()} }
-
-func (m *Memory) of(bare xmpp.JID) *shard {
-	return &m.shard[maphash.String(m.seed, bare.String())%shards]
-}
-
-// Add makes s known. It never fails.
-func (m *Memory) Add(_ context.Context, s *Session) error {
-	bare := s.JID.Bare()
-	sh := m.of(bare)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if sh.users == nil {
-		sh.users = map[xmpp.JID][]*Session{}
-	}
-	old := sh.users[bare]
-	sh.users[bare] = append(old[:len(old):len(old)], s)
-	m.count.Add(1)
-	return nil
-}
-
-// Remove forgets s. It never fails.
-func (m *Memory) Remove(_ context.Context, s *Session) error {
-	bare := s.JID.Bare()
-	sh := m.of(bare)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	var left []*Session
-	for _, o := range sh.users[bare] {
-		if o != s {
-			left = append(left, o)
-		}
-	}
-	if len(left) == len(sh.users[bare]) {
-		return nil
-	}
-	m.count.Add(-1)
-	if left == nil {
-		delete(sh.users, bare)
-		return nil
-	}
-	sh.users[bare] = left
-	return nil
-}
-
-// User is the sessions of a user.
-func (m *Memory) User(bare xmpp.JID) []*Session {
-	sh := m.of(bare)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	return sh.users[bare]
-}
-
-// All is every session.
-func (m *Memory) All() []*Session {
-	out := make([]*Session, 0, m.Count())
-	for i := range m.shard {
-		sh := &m.shard[i]
-		sh.mu.RLock()
-		for _, l := range sh.users {
-			out = append(out, l...)
-		}
-		sh.mu.RUnlock()
-	}
-	return out
-}
-
-// Count is how many sessions there are.
-func (m *Memory) Count() int { return int(m.count.Load()) }

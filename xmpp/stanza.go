@@ -275,6 +275,9 @@ func (st *Stanza) Has(ns, name string) bool {
 	return st.Child(ns, name) != nil
 }
 
+// Size is about how much memory the stanza holds, in bytes.
+func (st *Stanza) Size() int { return 256 + len(st.inner) }
+
 // Payload is the first child, nil if there is none: what an IQ is about.
 func (st *Stanza) Payload() *Element { return st.Child("", "") }
 

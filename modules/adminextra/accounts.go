@@ -161,12 +161,15 @@ func (m *module) deleteOld(ctx context.Context, in olderThan) (admin.Restuple, e
 // unused reports whether nobody has used an account since then and no rule
 // protects it.
 func (m *module) unused(ctx context.Context, user xmpp.JID, since time.Time) (bool, error) {
-	if len(m.host.Sessions.User(user)) > 0 || m.host.Rules.Allows("protect_old_users", local.Subject(user)) {
+	if m.host.Rules.Allows("protect_old_users", local.Subject(user)) {
 		return false, nil
 	}
 	a, err := m.last(ctx, user)
-	if errors.Is(err, storage.ErrNotFound) {
-		return true, nil
+	if err != nil && !errors.Is(err, storage.ErrNotFound) || err == nil && !a.seen.Before(since) {
+		return false, err
 	}
-	return err == nil && a.seen.Before(since), err
+	// Who is there now on whichever node is not away; if that cannot be told
+	// nobody is removed.
+	here, err := m.host.Sessions.Fresh(user)
+	return err == nil && len(here) == 0, err
 }

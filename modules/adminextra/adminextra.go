@@ -40,7 +40,7 @@ type module struct {
 	seen []activities
 
 	mu     sync.Mutex
-	banned map[xmpp.JID]bool // since the start, on this server
+	banned map[xmpp.JID]bool // since the start
 }
 
 func start(h *modules.Host, _ options) error {
@@ -52,6 +52,8 @@ func start(h *modules.Host, _ options) error {
 	auth.Disabled.Add(h, hooks.Normal, m.refuse)
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 	sm.Opened.Add(h, hooks.First, m.opened)
+	BanChanged.AddElsewhere(h, hooks.Normal, m.banElsewhere)
+	Submitted.AddElsewhere(h, hooks.Normal, m.submitHere)
 	h.Command(m.commands()...)
 	return nil
 }

@@ -92,9 +92,8 @@ func (m *module) ban(ctx context.Context, in banArgs) (admin.Rescode, error) {
 	if err != nil {
 		return admin.False, err
 	}
-	m.mu.Lock()
-	m.banned[user] = true
-	m.mu.Unlock()
+	m.remember(user, true)
+	BanChanged.Run(ctx, m.host.Hooks(), BanChange{user, true, in.Reason})
 	// After the ban is in force, so that nobody comes back in between.
 	kick(m.host.Sessions.User(user), in.Reason)
 	if !fresh {
@@ -151,9 +150,10 @@ func (m *module) unban(ctx context.Context, in admin.OfUser) (admin.Rescode, err
 
 func (m *module) lift(ctx context.Context, user xmpp.JID) (was bool, err error) {
 	if was, err = m.bans.remove(ctx, user); err == nil {
-		m.mu.Lock()
-		delete(m.banned, user)
-		m.mu.Unlock()
+		m.remember(user, false)
+		if was {
+			BanChanged.Run(ctx, m.host.Hooks(), BanChange{User: user})
+		}
 	}
 	return was, err
 }
@@ -188,13 +188,20 @@ func (m *module) refuse(ctx context.Context, f *auth.Failure, user xmpp.JID) (*a
 }
 
 // opened ends the session of somebody who was banned while he was logging in.
-func (m *module) opened(_ context.Context, s *sm.Session) {
+func (m *module) opened(ctx context.Context, s *sm.Session) {
+	user := s.JID.Bare()
 	m.mu.Lock()
-	banned := m.banned[s.JID.Bare()]
+	banned := m.banned[user]
 	m.mu.Unlock()
-	if banned {
-		s.Close(stream.PolicyViolation.With("This account is banned"))
+	if !banned {
+		return
 	}
+	// Another node may have lifted the ban without this one hearing of it.
+	if _, still, err := m.bans.get(ctx, user); err == nil && !still {
+		m.remember(user, false)
+		return
+	}
+	s.Close(stream.PolicyViolation.With("This account is banned"))
 }
 
 // removed forgets the ban of an account that is gone: who makes it anew is

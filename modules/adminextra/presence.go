@@ -126,7 +126,7 @@ func (m *module) setPresence(ctx context.Context, in presence) (admin.Rescode, e
 	if typ == "" {
 		st = st.With(xmpp.TextEl(xmpp.NSClient, "priority", strconv.Itoa(in.Priority)))
 	}
-	m.host.Sessions.OwnPresence(ctx, s, st)
+	m.submit(ctx, s, Submission{Session: s.JID, ID: s.ID.String(), Stanza: st, Sets: true})
 	return admin.OK, nil
 }
 
@@ -164,7 +164,7 @@ type userStatus struct {
 
 // with is the sessions that have a status, in order of address.
 func (m *module) with(want string) (out []*sm.Session) {
-	for _, s := range byAddress(m.host.Sessions.All()) {
+	for _, s := range m.everybody() {
 		if show, _ := status(s); want == "all" || show == want {
 			out = append(out, s)
 		}

@@ -112,7 +112,7 @@ const noPriority = -1
 
 func (m *module) line(s *sm.Session) sessionLine {
 	l := sessionLine{
-		Connection: s.Transport, Port: int(s.Addr.Port()), Priority: noPriority, Node: m.node,
+		Connection: s.Transport, Port: int(s.Addr.Port()), Priority: noPriority, Node: m.nodeOf(s),
 		Uptime: int(time.Since(s.Opened) / time.Second), Resource: s.JID.Resource(),
 	}
 	if s.Addr.IsValid() {
@@ -123,6 +123,32 @@ func (m *module) line(s *sm.Session) sessionLine {
 	}
 	l.Status, l.StatusText = status(s)
 	return l
+}
+
+// everybody is all sessions in order of address, with their presence. The list of
+// all has none of those on other nodes: it is asked for, user by user.
+func (m *module) everybody() []*sm.Session {
+	list := byAddress(m.host.Sessions.All())
+	for i, s := range list {
+		_, available := s.Priority()
+		if p, _ := s.Presence(); p != nil || !available || !s.Remote() {
+			continue
+		}
+		for _, o := range m.host.Sessions.User(s.JID.Bare()) {
+			if o.ID == s.ID {
+				list[i] = o
+			}
+		}
+	}
+	return list
+}
+
+// nodeOf is the node to which the client is connected.
+func (m *module) nodeOf(s *sm.Session) string {
+	if s.ID.Node != "" {
+		return s.ID.Node
+	}
+	return m.node
 }
 
 // status is a session's presence in a word, and what the user says to it.
@@ -139,7 +165,7 @@ func status(s *sm.Session) (show, text string) {
 
 func (m *module) connectedInfo(context.Context, admin.NoArgs) ([]connectedLine, error) {
 	out := []connectedLine{}
-	for _, s := range byAddress(m.host.Sessions.All()) {
+	for _, s := range m.everybody() {
 		out = append(out, connectedLine{s.JID.String(), m.line(s)})
 	}
 	return out, nil

@@ -131,6 +131,6 @@ func (m *module) sendFromClient(ctx context.Context, in fromClient) (admin.Resco
 	if to.IsZero() && st.Kind != xmpp.Presence {
 		to = s.JID.Bare() // RFC 6120 §10.3
 	}
-	m.host.Sessions.Submit(ctx, s, st.Readdressed(s.JID, to))
+	m.submit(ctx, s, Submission{Session: s.JID, ID: s.ID.String(), Stanza: st.Readdressed(s.JID, to)})
 	return admin.OK, nil
 }

@@ -62,8 +62,11 @@ func (m *module) statsHost(ctx context.Context, in hostStatistic) (int, error) {
 
 // number is the number of that name of one virtual host.
 func number(ctx context.Context, h *local.Host, name string) (int, error) {
-	if name == "registeredusers" {
+	switch name {
+	case "registeredusers":
 		return h.Auth.Count(ctx, "")
+	case "onlineusersnode":
+		return len(h.Sessions.Here()), nil
 	}
 	return h.Sessions.Count(), nil
 }

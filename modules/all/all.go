@@ -20,6 +20,7 @@ import (
 	"github.com/gabberd/gabberd/modules/roster"
 	"github.com/gabberd/gabberd/modules/sic"
 	"github.com/gabberd/gabberd/modules/stats"
+	"github.com/gabberd/gabberd/modules/streammgmt"
 	"github.com/gabberd/gabberd/modules/vcard"
 	"github.com/gabberd/gabberd/modules/vcardxupdate"
 	"github.com/gabberd/gabberd/modules/version"
@@ -43,6 +44,7 @@ var Modules = []modules.Module{
 	roster.Module,
 	sic.Module,
 	stats.Module,
+	streammgmt.Module,
 	clock.Module,
 	vcard.Module,
 	vcardxupdate.Module,

@@ -59,6 +59,8 @@ func start(h *modules.Host, o options) error {
 	local.ToResource.Add(h, hooks.Normal, m.sent)
 	sm.SelfPresent.Add(h, hooks.Normal, m.greet)
 	Everywhere.Add(h, hooks.Normal, m.takePart)
+	MOTDChanged.AddElsewhere(h, hooks.Normal, func(ctx context.Context, _ struct{}) { m.readMOTD(ctx) })
+	local.ClearCache.AddEverywhere(h, hooks.Normal, func(ctx context.Context, _ *local.Host) { m.readMOTD(ctx) })
 	adhoc.Offer(h, adhoc.Server(), hooks.Normal, m.menu())
 	h.Command(m.commands()...)
 	return nil
@@ -157,11 +159,11 @@ func (m *module) takePart(ctx context.Context, n int, a Announcement) (int, hook
 func (m *module) do(ctx context.Context, a Announcement) error {
 	switch a.Deed {
 	case DeleteMOTD:
-		return m.motd.remove(ctx)
+		return m.setMOTD(ctx, nil)
 	case UpdateMOTD:
-		return m.motd.set(ctx, a.Message.Readdressed(m.host.JID, m.host.JID))
+		return m.setMOTD(ctx, a.Message.Readdressed(m.host.JID, m.host.JID))
 	case SetMOTD:
-		if err := m.motd.set(ctx, a.Message.Readdressed(m.host.JID, m.host.JID)); err != nil {
+		if err := m.setMOTD(ctx, a.Message.Readdressed(m.host.JID, m.host.JID)); err != nil {
 			return err
 		}
 		return m.later(func(ctx context.Context) { m.toSessions(ctx, a.Message, true) })
@@ -169,6 +171,22 @@ func (m *module) do(ctx context.Context, a Announcement) error {
 		return m.later(func(ctx context.Context) { m.toSessions(ctx, a.Message, false) })
 	}
 	return m.later(func(ctx context.Context) { m.toAccounts(ctx, a.Message) })
+}
+
+// setMOTD replaces the message of the day on all nodes. Nil removes it.
+func (m *module) setMOTD(ctx context.Context, st *xmpp.Stanza) error {
+	if err := m.motd.set(ctx, st); err != nil {
+		return err
+	}
+	MOTDChanged.Run(ctx, m.host.Hooks(), struct{}{})
+	return nil
+}
+
+// readMOTD reads the message of the day anew, which somebody else has changed.
+func (m *module) readMOTD(ctx context.Context) {
+	if err := m.motd.reload(ctx); err != nil {
+		m.host.Log.Error("the message of the day may be an old one", "error", err)
+	}
 }
 
 // later has f done beside the stanzas: nobody waits until everybody was told.

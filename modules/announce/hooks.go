@@ -27,3 +27,7 @@ type Announcement struct {
 // Everywhere runs on each virtual host when somebody announces to all of them.
 // A host whose rules let him does it and adds one.
 var Everywhere = hooks.NewFold[int, Announcement]("announce_all_hosts", "An announcement for all virtual hosts. Hosts that take part count themselves.")
+
+// MOTDChanged runs when another message of the day, or none, is stored.
+var MOTDChanged = hooks.NewEvent[struct{}]("announce_motd_changed", "There is another message of the day, or none any more, and that is stored.").
+	Everywhere(hooks.JSON[struct{}]())

@@ -99,10 +99,21 @@ func (m *motd) message() *xmpp.Stanza {
 	return m.now
 }
 
-// remove deletes the message of the day.
-func (m *motd) remove(ctx context.Context) error { return m.set(ctx, nil) }
+// reload reads the message anew. Who has seen it may have seen another one.
+func (m *motd) reload(ctx context.Context) error {
+	m.change.Lock()
+	defer m.change.Unlock()
+	st, err := m.store.message(ctx)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now, m.seen = st, map[xmpp.JID]time.Time{}
+	return nil
+}
 
-// set replaces the message of the day.
+// set replaces the message of the day. Nil removes it.
 func (m *motd) set(ctx context.Context, st *xmpp.Stanza) error {
 	m.change.Lock()
 	defer m.change.Unlock()
@@ -132,7 +143,12 @@ func (m *motd) show(ctx context.Context, user xmpp.JID) (*xmpp.Stanza, error) {
 	if !fresh {
 		return nil, nil
 	}
-	return st, nil
+	// What was seen is the message that is stored now: another node may have
+	// changed it a moment ago.
+	if st, err = m.store.message(ctx); errors.Is(err, storage.ErrNotFound) {
+		return nil, nil
+	}
+	return st, err
 }
 
 // knows reports whether the cache has the user among those who have seen it.

@@ -30,6 +30,9 @@ type sight struct {
 // of strangers is not looked at: asking them would tell them that the user is
 // there.
 func (m *module) received(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (*xmpp.Stanza, hooks.Flow) {
+	if s.Remote() {
+		return st, hooks.Next // the client's own node sees to that
+	}
 	heard := Add.Heard(m.host.Hooks()) || Update.Heard(m.host.Hooks())
 	remote := !m.host.Router.Serves(st.From.Domain())
 	switch {

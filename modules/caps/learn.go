@@ -21,6 +21,7 @@ const (
 	maxWaiting    = 5000 // sightings that wait for one name
 	maxAsking     = 64   // questions at the same time
 	answerTime    = 30 * time.Second
+	lookAgain     = time.Second      // between two looks for what another node is finding out
 	failureTime   = 10 * time.Minute // before somebody is asked again for what he did not know
 	budgetTime    = time.Hour
 	userBudget    = 20  // new names that one user may bring within budgetTime
@@ -171,6 +172,33 @@ func (l *learner) afford(from xmpp.JID) bool {
 	return ok
 }
 
+// elsewhere reports whether from is a client of another node. That node asks it;
+// an answer would come there, too.
+func (l *learner) elsewhere(from xmpp.JID) bool {
+	if from.Domain() != l.host.Domain {
+		return false
+	}
+	s := l.host.Sessions.Find(from)
+	return s != nil && s.Remote()
+}
+
+// await waits until another node has stored what c means.
+func (l *learner) await(ctx context.Context, c Caps) ([]string, error) {
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for {
+		known, err := l.store.get(ctx, c)
+		if err == nil || !errors.Is(err, storage.ErrNotFound) {
+			return known, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // ask asks from what c means. The features are verified.
 func (l *learner) ask(ctx context.Context, c Caps, from xmpp.JID) ([]string, error) {
 	select {
@@ -181,6 +209,9 @@ func (l *learner) ask(ctx context.Context, c Caps, from xmpp.JID) ([]string, err
 	defer func() { <-l.asking }()
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	if l.elsewhere(from) {
+		return l.await(ctx, c)
+	}
 	question := xmpp.Build(disco.NSInfo, "query").Attr("node", c.Node+"#"+c.Ver).Done()
 	st, err := l.host.Ask(ctx, from, question, "get")
 	if err != nil {

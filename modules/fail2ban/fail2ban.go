@@ -1,6 +1,10 @@
 // Package fail2ban keeps addresses away from which too many logins have failed,
 // and makes those wait that are on their way there.
 //
+// Each node of a cluster counts what fails on itself, and keeps away from itself:
+// whoever guesses passwords has so many attempts on each of them. Nothing that a
+// stranger can do makes the nodes talk to each other.
+//
 // Behind a proxy that hides the clients' addresses it would keep everybody away
 // at once: name the proxy in the option access.
 package fail2ban
@@ -24,7 +28,7 @@ import (
 
 // Module is mod_fail2ban.
 var Module = modules.Define("mod_fail2ban", modules.Spec[options]{
-	Doc:      "Keeps addresses away from which too many logins have failed. Before that it answers failed logins ever more slowly.",
+	Doc:      "Keeps addresses away from which too many logins have failed. Before that it answers failed logins ever more slowly. Each node of a cluster counts for itself.",
 	Start:    start,
 	Commands: (*fail2ban)(nil).commands(),
 })
@@ -169,7 +173,7 @@ func (m *fail2ban) forget(_ context.Context, where netip.Prefix) { m.records.for
 func (m *fail2ban) commands() []admin.Command {
 	return []admin.Command{
 		admin.New("unban_ip", "Let addresses log in again that were kept away.", m.unban).Tags("accounts").EachHost().Result("unbanned").
-			Long("The result is how many addresses were remembered for failed logins. IPv6 addresses are remembered as /64 networks.").
+			Long("The result is how many addresses were remembered for failed logins. IPv6 addresses are remembered as /64 networks. Each node of a cluster remembers its own: call it on all of them.").
 			Example("3", "::FFFF:127.0.0.1/128"),
 	}
 }

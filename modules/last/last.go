@@ -64,6 +64,7 @@ func start(h *modules.Host, o options) error {
 	sm.Unpresent.Add(h, hooks.Normal, m.left)
 	sm.Privacy.Add(h, 30, m.guard) // ejabberd's: before the privacy lists
 	auth.Registered.Add(h, hooks.Normal, m.registered)
+	auth.Removed.AddEverywhere(h, hooks.Early, m.orphans)
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 	h.Command(m.commands()...)
 	return nil
@@ -192,13 +193,20 @@ func (m *last) get(ctx context.Context, user xmpp.JID) (Activity, error) {
 	return m.store.get(ctx, user)
 }
 
-// removed forgets a user, whose clients may still have to leave.
-func (m *last) removed(ctx context.Context, user xmpp.JID) {
-	for _, s := range m.host.Sessions.User(user) {
+// orphans marks the clients of a user who is no more, on each node its own: that
+// they leave is not written down.
+func (m *last) orphans(_ context.Context, user xmpp.JID) {
+	for _, s := range m.host.Sessions.Local(user) {
 		m.orphan.Set(s, struct{}{})
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	delete(m.leaving, user)
+}
+
+// removed forgets a user, whose clients may still have to leave.
+func (m *last) removed(ctx context.Context, user xmpp.JID) {
+	m.mu.Lock()
 	// Behind what is queued.
 	ticket, err := m.store.remove(user)
 	m.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
 	"github.com/gabberd/gabberd/xmpp/stream"
@@ -15,6 +16,7 @@ type Client struct {
 	JID     xmpp.JID
 	Session *sm.Session
 
+	who auth.Identity
 	s    *Server
 	done chan struct{}
 
@@ -37,14 +39,33 @@ func (s *Server) Login(full string) *Client {
 	if !ok {
 		s.Register(j.Bare().String(), "secret")
 	}
-	c := &Client{JID: j, s: s, done: make(chan struct{})}
+	return s.open(j, auth.Identity{User: j.Bare(), Method: "sql"})
+}
+
+func (s *Server) open(j xmpp.JID, who auth.Identity) *Client {
+	s.t.Helper()
+	ctx := context.Background()
+	c := &Client{JID: j, s: s, who: who, done: make(chan struct{})}
 	c.Session = sm.NewSession(j, c)
-	c.Session.Addr, c.Session.Transport, c.Session.Auth = netip.MustParseAddrPort("127.0.0.1:40000"), "c2s_tls", "sql"
+	c.Session.Addr, c.Session.Transport = netip.MustParseAddrPort("127.0.0.1:40000"), "c2s_tls"
+	c.Session.Auth, c.Session.Anonymous = who.Method, who.Anonymous
 	sm.SessionOpened.Run(ctx, s.Parts.Hooks, c.Session)
 	if err := s.Sessions.Open(ctx, c.Session); err != nil {
-		s.t.Fatalf("log in as %s: %v", full, err)
+		s.t.Fatalf("log in as %s: %v", j, err)
 	}
 	return c
+}
+
+// Guest opens an anonymous session with that full address, as somebody who has
+// been let in under that name. The error is that of auth.Host.Enter.
+func (s *Server) Guest(full string) (*Client, error) {
+	s.t.Helper()
+	j := xmpp.MustParse(full)
+	who := auth.Identity{User: j.Bare(), Method: "anonymous", Anonymous: true}
+	if err := s.Auth.Enter(context.Background(), who); err != nil {
+		return nil, err
+	}
+	return s.open(j, who), nil
 }
 
 // Available logs in like Login and sends initial presence. What the client gets
@@ -147,5 +168,6 @@ func (c *Client) end(reason string) {
 	c.over, c.closed = true, reason
 	c.mu.Unlock()
 	c.s.Sessions.CloseSession(context.Background(), c.Session, "")
+	c.s.Auth.Leave(context.Background(), c.who)
 	close(c.done)
 }

@@ -34,9 +34,24 @@ const Domain = "localhost"
 type Server struct {
 	*local.Host
 	t        testing.TB
+	ground   ground
 	log      *lockedBuffer
 	registry *admin.Registry
 	running  []*modules.Host
+}
+
+// A ground is what a virtual host stands on.
+type ground struct {
+	node  string // empty: it is alone
+	sql   storage.SQL
+	db    string // default_db
+	store func(*slog.Logger) sm.Store
+}
+
+// alone is the ground of a server that has everything in its own memory and
+// directory.
+func alone() ground {
+	return ground{sql: storage.Defaults(), db: "mnesia", store: func(*slog.Logger) sm.Store { return sm.NewMemory() }}
 }
 
 // lockedBuffer is a log that tests can read.
@@ -62,6 +77,11 @@ func (l *lockedBuffer) String() string {
 // that shall have any. It stops when the test ends.
 func Start(t testing.TB, yaml string, list ...modules.Module) *Server {
 	t.Helper()
+	return start(t, alone(), yaml, list)
+}
+
+func start(t testing.TB, on ground, yaml string, list []modules.Module) *Server {
+	t.Helper()
 	tree := load(t, yaml)
 	var rules acl.Options
 	var accounts auth.Options
@@ -70,7 +90,7 @@ func Start(t testing.TB, yaml string, list ...modules.Module) *Server {
 	if err := tree.Finish(); err != nil {
 		t.Fatalf("the test's configuration:\n%v", err)
 	}
-	s := &Server{t: t, log: new(lockedBuffer)}
+	s := &Server{t: t, log: new(lockedBuffer), ground: on}
 	s.build(rules, accounts)
 	loaded := func(name string) bool {
 		for _, p := range prepared {
@@ -144,7 +164,7 @@ func (s *Server) build(rules acl.Options, accounts auth.Options) {
 	t := s.t
 	ctx := context.Background()
 	log := slog.New(slog.NewTextHandler(s.log, nil))
-	store, err := storage.Open(ctx, storage.Options{Dir: t.TempDir(), Hosts: map[string]storage.SQL{Domain: storage.Defaults()}}, log)
+	store, err := storage.Open(ctx, storage.Options{Dir: t.TempDir(), Hosts: map[string]storage.SQL{Domain: s.ground.sql}}, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,10 +184,10 @@ func (s *Server) build(rules acl.Options, accounts auth.Options) {
 		t.Fatal(err)
 	}
 	s.registry = admin.NewRegistry(admin.Options{Log: log, Hosts: func() []string { return []string{Domain} }})
-	sessions := sm.New(Domain, sm.Parts{Hooks: table, Router: r, Store: sm.NewMemory(), Accounts: a, Settings: settings{}, Log: log})
+	sessions := sm.New(Domain, sm.Parts{Node: s.ground.node, Hooks: table, Router: r, Store: s.ground.store(log), Accounts: a, Settings: settings{}, Log: log})
 	s.Host = local.New(xmpp.MustParse(Domain), local.Parts{
 		Router: r, Hooks: table, Global: global, Sessions: sessions, Auth: a, Rules: ruleset, Groups: groups, Serves: serves,
-		Commands: s.registry, Storage: store, Log: log, DefaultDB: "mnesia", Lang: "en",
+		Commands: s.registry, Storage: store, Log: log, DefaultDB: s.ground.db, Lang: "en",
 		DefaultCache: local.Cache{Use: true, Size: 1000, Missed: true, LifeTime: time.Hour},
 	})
 	t.Cleanup(r.Register(Domain, Domain, s.Host))

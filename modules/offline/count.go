@@ -16,6 +16,10 @@ const (
 
 // counts knows how many messages wait for a user, so that not every message
 // needs a count in the database. Messages on their way there are counted, too.
+//
+// Each node of a cluster counts for itself and does not hear of what others store.
+// So on n nodes up to n times the limit may wait for a user; nobody loses a
+// message because of that, and once there are too many no node takes more.
 type counts struct {
 	cache local.Cache
 	mu    sync.Mutex

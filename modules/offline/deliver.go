@@ -42,10 +42,11 @@ func (m *offline) left(_ context.Context, l sm.Leaving) {
 	m.state(l.Session).served.Store(false)
 }
 
-// present is the client of user that gets what waits, nil if none does.
+// present is the client of user on this node that gets what waits, nil if none
+// does.
 func (m *offline) present(user xmpp.JID) (best *sm.Session) {
 	most := -1
-	for _, s := range m.host.Sessions.User(user) {
+	for _, s := range m.host.Sessions.Local(user) {
 		x := m.state(s)
 		if p, ok := s.Priority(); ok && p > most && x.served.Load() && !x.chooses.Load() {
 			best, most = s, p
@@ -77,16 +78,13 @@ func (m *offline) read(s *sm.Session) bool {
 	defer cancel()
 	// Any answer will do, even an error, and so will none: the page is small.
 	_, _ = m.host.Ask(ctx, s.JID, xmpp.El("urn:xmpp:ping", "ping"), "get")
-	select {
-	case <-s.Done():
-		return false
-	default:
-		return m.ctx.Err() == nil
-	}
+	return !over(s) && m.ctx.Err() == nil
 }
 
 // hand gives the client of s a page of messages, from behind the one numbered
-// after, and deletes those it was given. more says that others wait behind last.
+// after, and deletes those that are safe with it. more says that others wait behind last.
+// Clients of one node take their turns here; those of several nodes ask the
+// database for theirs (claim.go).
 func (m *offline) hand(ctx context.Context, s *sm.Session, after int64) (last int64, more bool) {
 	user := s.JID.Bare()
 	m.flying.wait(ctx, user)
@@ -98,41 +96,69 @@ func (m *offline) hand(ctx context.Context, s *sm.Session, after int64) (last in
 		m.host.Log.Error("waiting messages cannot be read", "user", user.String(), "error", err)
 		return after, false
 	}
+	if len(page) == 0 {
+		return after, false
+	}
+	last = page[len(page)-1].seq
+	if m.host.Hooks().Spreads() {
+		err = m.handClaimed(ctx, s, after, page)
+	} else {
+		err = m.handPage(ctx, s, page)
+	}
+	m.counts.changed(user)
+	if err != nil {
+		m.host.Log.Error("waiting messages were not handed over, or not deleted and will come again", "user", user.String(), "error", err)
+		return last, false
+	}
+	return last, more && !over(s)
+}
+
+// handPage gives the client of s all messages of a page.
+func (m *offline) handPage(ctx context.Context, s *sm.Session, page []message) error {
 	var done []int64
 	for _, w := range page {
-		last = w.seq
-		if m.give(ctx, s, w) {
+		v := m.judge(ctx, s, w)
+		if v == drop || v == hand && m.send(ctx, s, w) {
 			done = append(done, w.seq)
 		}
 	}
-	if len(done) == 0 {
-		return last, more
-	}
-	select {
-	case <-s.Done():
-		return last, false // who knows what arrived: it comes again
-	default:
+	if len(done) == 0 || over(s) {
+		return nil // who knows what arrived: it comes again
 	}
 	// Also when the client or the module is about to go: they were handed over.
-	_, err = m.store.delete(context.WithoutCancel(ctx), user, done)
-	m.counts.changed(user)
-	if err != nil {
-		m.host.Log.Error("messages were handed over but not deleted: they will come again", "user", user.String(), "error", err)
-		return last, false
-	}
-	return last, more
+	_, err := m.store.delete(context.WithoutCancel(ctx), s.JID.Bare(), done)
+	return err
 }
 
-// give sends the client one message, and reports whether that is done with.
-func (m *offline) give(ctx context.Context, s *sm.Session, w message) bool {
+// over reports whether the session has ended.
+func over(s *sm.Session) bool {
+	select {
+	case <-s.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// A verdict is what becomes of a message that waits.
+type verdict uint8
+
+const (
+	leave verdict = iota // it cannot be read
+	drop                 // its time is over, or the user does not want it
+	hand
+)
+
+// judge decides about one message for the client of s.
+func (m *offline) judge(ctx context.Context, s *sm.Session, w message) verdict {
 	switch {
 	case w.stanza == nil:
 		m.host.Log.Error("a waiting message cannot be read and stays where it is", "user", s.JID.Bare().String(), "seq", w.seq)
-		return false
+		return leave
 	case expired(w.stanza, m.host.JID, time.Now()):
-		return true
+		return drop
 	case sm.Privacy.Run(ctx, m.host.Hooks(), true, sm.PrivacyCheck{User: s.JID, Stanza: w.stanza, Direction: sm.In, Session: s}):
-		s.Send(ctx, w.stanza)
+		return hand
 	}
-	return true
+	return drop
 }

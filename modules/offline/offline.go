@@ -63,6 +63,8 @@ type offline struct {
 	locks  locks
 	later  *later
 	flying flying
+	handed handed
+	sought sought
 	states *sm.Slot[*state]
 	mu     sync.Mutex // for making states
 	purge  purge
@@ -118,6 +120,7 @@ func start(h *modules.Host, o options) error {
 	sm.Present.Add(h, hooks.Normal, m.came)
 	sm.Unpresent.Add(h, hooks.Normal, m.left)
 	auth.Removed.Add(h, hooks.Normal, m.removeUser)
+	m.listen()
 	m.offerChoice()
 	h.Command(m.commands()...)
 	return nil
@@ -171,29 +174,35 @@ func (m *offline) keep(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
 		}
 		return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
 	}
+	// The sender's client is told that the message is handled when it is on the
+	// disk, or when it was told that it is not.
+	receipt := sm.ReceiptOf(ctx)
+	receipt.Hold()
 	// Then is called where nothing may block.
 	m.flying.add(user, ticket)
 	ticket.Then(func(err error) {
 		m.flying.landed(user, ticket)
-		m.settled(st, err)
+		m.settled(st, receipt, err)
 	})
 	return nil
 }
 
 // settled is called when it is known whether the message is on the disk.
-func (m *offline) settled(st *xmpp.Stanza, err error) {
+func (m *offline) settled(st *xmpp.Stanza, receipt *sm.Receipt, err error) {
 	user := st.To.Bare()
 	m.counts.settled(user, err)
 	if err != nil {
 		m.host.Log.Error("a message was not stored", "user", user.String(), "error", err)
 		m.later.do(func() {
 			m.refuse(context.WithoutCancel(m.ctx), st, xmpp.ResourceConstraint.WithText("The server could not store the message"))
+			receipt.Release()
 		})
 		return
 	}
+	receipt.Secure()
 	// The user may have come, and been given what there was, in the meantime.
-	if s := m.present(user); s != nil {
-		m.later.do(func() { m.serve(m.ctx, s) })
+	if !m.serveHere(user) {
+		m.seek(user)
 	}
 }
 

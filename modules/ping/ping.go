@@ -67,7 +67,7 @@ func start(h *modules.Host, o options) error {
 	sm.UserSend.Add(h, hooks.Last, p.heard)
 	sm.Closed.Add(h, hooks.Last, p.forget)
 	h.OnStop(p.forgetAll)
-	for _, s := range h.Sessions.All() { // opened before the module started
+	for _, s := range h.Sessions.Here() { // opened before the module started
 		p.watch(h.Context(), s)
 	}
 	return nil
@@ -103,7 +103,7 @@ func (p *ping) forget(_ context.Context, s *sm.Session) {
 }
 
 func (p *ping) forgetAll() {
-	for _, s := range p.host.Sessions.All() {
+	for _, s := range p.host.Sessions.Here() {
 		p.forget(p.host.Context(), s)
 	}
 }

@@ -40,6 +40,7 @@ func (m *module) set(ctx context.Context, r request, w wish) error {
 		return err
 	}
 	done(true)
+	Made.Run(ctx, m.host.Hooks(), r.source)
 	m.tell(ctx, r, user)
 	return nil
 }

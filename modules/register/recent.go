@@ -32,6 +32,18 @@ var Timeout = hooks.NewFold[time.Duration, struct{}]("registration_timeout", "Ho
 // about what addresses are grouped by.
 var Recent = hooks.NewFold[bool, string]("register_recent", "Has this address made an account not long ago?")
 
+// Made runs on a virtual host when an address has made an account there, so that
+// it waits on all nodes. It is told what addresses are grouped by.
+var Made = hooks.NewEvent[string]("register_made", "An address has made an account.").Everywhere(hooks.JSON[string]())
+
+// madeElsewhere remembers an address that has made an account on another node.
+// Who is on two nodes at the same moment can make one on each.
+func (m *module) madeElsewhere(ctx context.Context, source string) {
+	if timeout := m.timeout(ctx); timeout > 0 && timeout != config.Infinity && len(source) <= maxSource {
+		m.recent.note(source, timeout)
+	}
+}
+
 func (m *module) timeout(ctx context.Context) time.Duration {
 	return Timeout.Run(ctx, m.host.Global, defaultTimeout, struct{}{})
 }
@@ -55,6 +67,8 @@ const (
 	maxMade  = 10_000 // accounts in registration_timeout; then nobody can make any
 	maxTried = 10_000 // addresses that have failed; the oldest is forgotten
 	maxTries = 20     // failures of an address in registration_timeout
+
+	maxSource = 4096 // bytes of an address
 )
 
 var errTooQuick = xmpp.ResourceConstraint.WithText("Users are not allowed to register accounts so quickly")
@@ -98,6 +112,16 @@ func (r *recent) reserve(source string, timeout time.Duration, elsewhere func() 
 			r.tried.drop(r.tried.order.Front())
 		}
 	}, nil
+}
+
+// note remembers that source has made an account.
+func (r *recent) note(source string, timeout time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clean(timeout)
+	if len(r.made.byKey) < maxMade {
+		r.made.add(source)
+	}
 }
 
 // has reports whether source has made an account.

@@ -135,6 +135,7 @@ func start(h *modules.Host, o options) error {
 	sm.Unauthed.Add(h, hooks.Normal, m.stranger)
 	auth.Removed.Add(h, hooks.First, m.removed)
 	Recent.Add(server{h}, hooks.Normal, m.isRecent)
+	Made.AddElsewhere(h, hooks.Normal, m.madeElsewhere)
 	return nil
 }
 

@@ -36,6 +36,7 @@ func (m *roster) change(ctx context.Context, c change, f edit) (change, error) {
 	c, err := m.store.change(ctx, c, f)
 	if err != nil {
 		m.cache.forget(c.user) // who knows what the database made of it
+		Changed.Run(ctx, m.host.Hooks(), Change{User: c.user, Contact: c.contact})
 		if errors.Is(err, errManyItems) || errors.Is(err, errManyRequests) {
 			return c, xmpp.ResourceConstraint.WithText(err.Error())
 		}
@@ -43,38 +44,52 @@ func (m *roster) change(ctx context.Context, c change, f edit) (change, error) {
 	}
 	if c.old != c.new {
 		m.cache.forget(c.user)
-		m.push(ctx, c)
+		m.publish(ctx, c)
 	}
 	return c, nil
 }
 
-// push tells the user's interested clients what has changed (RFC 6121 §2.1.6).
-func (m *roster) push(ctx context.Context, c change) {
-	if !c.visible() {
-		return
+// publish tells everybody who is to hear of c, which is stored: clients, and the
+// other nodes.
+func (m *roster) publish(ctx context.Context, c change) {
+	told := Change{User: c.user, Contact: c.contact, Visible: c.visible()}
+	if told.Visible {
+		to := m.listeners(c.user)
+		if m.Versioning && (len(to) > 0 || m.host.Hooks().Spreads()) {
+			told.Version = m.versionAfter(ctx, c)
+		}
+		push(ctx, to, told, c.new)
 	}
-	var to []*sm.Session
-	for _, s := range m.host.Sessions.User(c.user) {
+	Changed.Run(ctx, m.host.Hooks(), told)
+}
+
+// listeners is the clients of a user on this node that are told of changes: those
+// that have asked for the roster (RFC 6121 §2.1.6).
+func (m *roster) listeners(user xmpp.JID) (to []*sm.Session) {
+	for _, s := range m.host.Sessions.Local(user) {
 		if _, ok := m.interested.Get(s); ok {
 			to = append(to, s)
 		}
 	}
+	return to
+}
+
+// push tells clients what a contact is now; nil or hidden: it is not there any
+// more.
+func push(ctx context.Context, to []*sm.Session, c Change, now *Item) {
 	if len(to) == 0 {
 		return
 	}
-	b := xmpp.Build(ns, "query")
-	if m.Versioning {
-		b.OptAttr("ver", m.versionAfter(ctx, c))
-	}
-	if c.new.shown() {
-		c.new.append(b)
+	b := xmpp.Build(ns, "query").OptAttr("ver", c.Version)
+	if now.shown() {
+		now.append(b)
 	} else {
-		appendRemoved(b, c.contact)
+		appendRemoved(b, c.Contact)
 	}
 	query := b.Done()
 	id := "push-" + rand.Text()[:12]
 	for _, s := range to {
-		s.Send(ctx, xmpp.NewIQ("set", c.user, s.JID, id, query))
+		s.Send(ctx, xmpp.NewIQ("set", c.User, s.JID, id, query))
 	}
 }
 

@@ -30,3 +30,16 @@ var (
 	// RemoteAccess is about an IQ from somebody else to the user's bare address.
 	RemoteAccess = hooks.NewFold[bool, *xmpp.Stanza]("roster_remote_access", "Somebody asks for or changes another's roster. True lets him.")
 )
+
+// A Change is a contact in a user's roster that is not stored as it was. What it
+// is now is in the database.
+type Change struct {
+	User, Contact xmpp.JID // the user's is bare
+	Visible       bool     // the user's clients are to hear of it
+	Version       string   // the roster's after it, if versions are used and it is known
+}
+
+// Changed runs when a change is stored and the user's clients on this node have
+// been told. Who handles it must not change the same roster.
+var Changed = hooks.NewEvent[Change]("roster_changed", "A contact in a user's roster has changed, and that is stored.").
+	Everywhere(hooks.Wire[Change]{Write: writeChange, Read: readChange})

@@ -13,7 +13,6 @@ import (
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/hooks"
-	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
@@ -75,7 +74,7 @@ func start(h *modules.Host, o options) error {
 	sm.JIDInfo.Add(h, hooks.Normal, m.standing)
 	Get.Add(h, hooks.Normal, m.stored)
 	auth.Removed.Add(h, hooks.Normal, m.removeUser)
-	local.ClearCache.Add(h, hooks.Normal, func(context.Context, *local.Host) { m.cache.clear() })
+	m.listen()
 	h.Command(m.commands()...)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/gabberd/gabberd/auth"
@@ -51,21 +52,21 @@ type avatar struct {
 type xupdate struct {
 	host  *modules.Host
 	cache *vcard.Cache[avatar]
+	said  *sm.Slot[*said]
 }
 
 func start(h *modules.Host, o options) error {
-	m := &xupdate{h, vcard.NewCache(h.CacheOf(o.backend), maxCached, func(a avatar) int { return len(a.hash) })}
+	m := &xupdate{
+		host:  h,
+		cache: vcard.NewCache(h.CacheOf(o.backend), maxCached, func(a avatar) int { return len(a.hash) }),
+		said:  sm.NewSlot[*said]("vcard_xupdate"),
+	}
 	sm.SelfPresent.Add(h, hooks.Last, m.present) // ejabberd's: after whoever changes presence
 	sm.UserSend.Add(h, hooks.Normal, m.directed)
 	vcard.Set.Add(h, 90, m.changed) // ejabberd's: when it is stored
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 	local.ClearCache.Add(h, hooks.Normal, func(context.Context, *local.Host) { m.cache.Clear() })
 	return nil
-}
-
-// present is for presence to everybody.
-func (m *xupdate) present(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (*xmpp.Stanza, hooks.Flow) {
-	return m.stamped(ctx, st, s), hooks.Next
 }
 
 // directed is for presence to somebody, a room for example. What goes to
@@ -80,14 +81,8 @@ func (m *xupdate) directed(ctx context.Context, st *xmpp.Stanza, s *sm.Session) 
 // stamped is available presence with what the user's vCard says in the place of
 // what the client says.
 func (m *xupdate) stamped(ctx context.Context, st *xmpp.Stanza, s *sm.Session) *xmpp.Stanza {
-	if st.Type != "" {
+	if st.Type != "" || refuses(st) {
 		return st
-	}
-	if x := st.Child(ns, "x"); x != nil {
-		if photo := x.Child(ns, "photo"); photo != nil && photo.Text() == "" {
-			// Such a client does not want to have an avatar (XEP-0398 §3).
-			return st
-		}
 	}
 	a, err := m.avatar(ctx, s.JID.Bare())
 	switch {
@@ -100,6 +95,17 @@ func (m *xupdate) stamped(ctx context.Context, st *xmpp.Stanza, s *sm.Session) *
 		return without(st)
 	}
 	return without(st).With(xmpp.El(ns, "x", xmpp.TextEl(ns, "photo", a.hash)))
+}
+
+// refuses reports whether the client that sends st does not want to have an avatar
+// (XEP-0398 §3).
+func refuses(st *xmpp.Stanza) bool {
+	x := st.Child(ns, "x")
+	if x == nil {
+		return false
+	}
+	photo := x.Child(ns, "photo")
+	return photo != nil && photo.Text() == ""
 }
 
 func without(st *xmpp.Stanza) *xmpp.Stanza {
@@ -142,18 +148,13 @@ func hashOf(card *xmpp.Element) avatar {
 	return avatar{}
 }
 
-// changed has the client that has set a vCard send its presence again. The
-// user's other clients tell the hash with their next presence: nobody but
-// themselves may speak for them.
+// changed has the user's clients on this node send their presence again, as
+// ejabberd does (reset_vcard_xupdate_resend_presence), so that contacts learn the
+// hash at once.
 func (m *xupdate) changed(ctx context.Context, u vcard.Update, set vcard.Setting) (vcard.Update, hooks.Flow) {
 	m.cache.Forget(set.User)
-	if set.IQ == nil {
-		return u, hooks.Next
-	}
-	if s := m.host.Sessions.Find(set.IQ.From); s != nil {
-		if p, _ := s.Presence(); p != nil {
-			m.host.Sessions.OwnPresence(ctx, s, without(p))
-		}
+	for _, s := range slices.Clone(m.host.Sessions.Local(set.User)) {
+		m.again(ctx, s)
 	}
 	return u, hooks.Next
 }

@@ -2,7 +2,9 @@ package vcardxupdate_test
 
 import (
 	"context"
+	"maps"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gabberd/gabberd/config"
@@ -149,15 +151,84 @@ func TestAHashDiesWithTheAccount(t *testing.T) {
 	}
 }
 
-func TestAnotherClientOfTheUserLearnsIt(t *testing.T) {
+// A new photo is told by all clients of the user that are available, whoever has
+// set it, but not by those that do not want to have one.
+func TestAllClientsOfTheUserTellTheHash(t *testing.T) {
 	reads := 0
 	s := modtest.Start(t, "", vcard.Module, vcardxupdate.Module, friends(&reads))
 	a, b := s.Available("romeo@localhost/orchard"), s.Available("romeo@localhost/street")
+	shy, away := s.Login("romeo@localhost/shy"), s.Available("romeo@localhost/away")
+	s.Login("romeo@localhost/silent")
+	shy.Say(`<presence><x xmlns='` + ns + `'><photo/></x></presence>`)
+	away.Say(`<presence type='unavailable'/>`)
+	b.Say(`<presence><show>dnd</show><priority>3</priority></presence>`)
 	juliet := s.Available("juliet@localhost/balcony")
-	set(a, `<PHOTO><BINVAL>AAAA</BINVAL></PHOTO>`)
+	tells := func(why, hash string) {
+		t.Helper()
+		got := map[string]string{}
+		for _, st := range juliet.Inbox() {
+			if st.Kind == xmpp.Presence {
+				got[st.From.Resource()] += st.Child(ns, "x").Child(ns, "photo").Text() + st.Child(xmpp.NSClient, "show").Text()
+			}
+		}
+		if want := map[string]string{"orchard": hash, "street": hash + "dnd"}; !maps.Equal(got, want) {
+			t.Errorf("%s: juliet sees %v, want %v", why, got, want)
+		}
+	}
 	juliet.Inbox()
-	b.Say(`<presence/>`)
-	if got := seen(juliet); got != `<x><photo>`+threeZeros+`</photo></x>` {
-		t.Errorf("of the other client juliet sees %q", got)
+	set(a, `<PHOTO><BINVAL>AAAA</BINVAL></PHOTO>`)
+	tells("one of them sets it", threeZeros)
+	card, err := xmpp.ParseElement([]byte(`<vCard xmlns='vcard-temp'><PHOTO><BINVAL>AA==</BINVAL></PHOTO></vCard>`), vcard.NS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vcard.Set.Run(t.Context(), s.Hooks, vcard.Update{Card: card}, vcard.Setting{User: a.JID.Bare()})
+	tells("an operator sets it", oneZero)
+	if p, _ := s.Sessions.Find(b.JID).Priority(); p != 3 {
+		t.Errorf("the priority is %d", p)
+	}
+	if p, _ := s.Sessions.Find(away.JID).Presence(); p != nil {
+		t.Errorf("who was unavailable says %s", p.XML())
+	}
+	if p, _ := s.Sessions.Find(shy.JID).Presence(); p.Child(ns, "x").XML() != "<x xmlns='"+ns+"'><photo/></x>" {
+		t.Errorf("who wants no avatar says %s", p.XML())
+	}
+	a.Logout()
+	juliet.Inbox()
+	set(b, `<PHOTO><BINVAL>AAAA</BINVAL></PHOTO>`)
+	if got := seen(juliet); strings.Count(got, threeZeros) != 1 {
+		t.Errorf("after one has left juliet sees %q", got)
+	}
+}
+
+// Whatever a client says while its presence is repeated for it is what holds in the
+// end, and one that leaves is gone.
+func TestTheClientHasTheLastWord(t *testing.T) {
+	reads := 0
+	s := modtest.Start(t, "", vcard.Module, vcardxupdate.Module, friends(&reads))
+	a := s.Available("romeo@localhost/orchard")
+	for i := range 50 {
+		b := s.Available("romeo@localhost/street")
+		session := s.Sessions.Find(b.JID)
+		var wg sync.WaitGroup
+		wg.Go(func() { set(a, "<PHOTO><BINVAL>"+[]string{"AAAA", "AA=="}[i%2]+"</BINVAL></PHOTO>") })
+		b.Say(`<presence><show>away</show></presence>`)
+		if i%3 == 0 {
+			b.Say(`<presence type='unavailable'/>`)
+		}
+		if i%3 == 1 {
+			b.Logout()
+		}
+		wg.Wait()
+		p, _ := session.Presence()
+		switch {
+		case i%3 != 2 && p != nil:
+			t.Fatalf("round %d: a client that has left says %s", i, p.XML())
+		case i%3 == 2 && p.Child(xmpp.NSClient, "show").Text() != "away":
+			t.Fatalf("round %d: the client's last word is lost: %s", i, p.XML())
+		}
+		if i%3 != 1 {
+			b.Logout()
+		}
 	}
 }

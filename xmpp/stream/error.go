@@ -12,6 +12,7 @@ type Error struct {
 	Condition string // the name of the condition's element, "not-well-formed"
 	Text      string // for people, in English; may be empty
 	Host      string // where to connect instead, for see-other-host only
+	App       string // an application-specific condition (§4.9.4) as XML; may be empty
 }
 
 // The conditions of RFC 6120 §4.9.3. They are values to compare with
@@ -105,7 +106,7 @@ func (e *Error) appendCondition(b []byte) []byte {
 		b = append(b, "<text xmlns='"+nsStreams+"' xml:lang='en'>"...)
 		b = append(AppendEscaped(b, e.Text), "</text>"...)
 	}
-	return b
+	return append(b, e.App...)
 }
 
 // AppendEscaped appends s so that it may stand in text and in an attribute

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+)
+
+const ejabberdConfig = `loglevel: 2
+hosts: [localhost]
+certfiles: [%[1]q]
+listen:
+  - {port: %[2]d, ip: "127.0.0.1", module: ejabberd_c2s, access: all, shaper: none, max_stanza_size: 262144, backlog: 4096, starttls: true}
+  - {port: %[3]d, ip: "127.0.0.1", module: ejabberd_c2s, access: all, shaper: none, max_stanza_size: 262144, backlog: 4096, tls: true}
+auth_password_format: scram
+auth_scram_hash: sha256
+registration_timeout: infinity
+disable_sasl_mechanisms: [digest-md5, X-OAUTH2]
+acl:
+  loopback: {ip: [127.0.0.0/8]}
+access_rules:
+  trusted_network: {allow: loopback}
+  register: {allow: all}
+shaper_rules:
+  max_user_sessions: 100
+  max_user_offline_messages: 10000
+modules:
+  mod_disco: {}
+  mod_last: {}
+  mod_offline: {access_max_user_messages: max_user_offline_messages}
+  mod_ping: {}
+  mod_private: {}
+  mod_register: {ip_access: trusted_network}
+  mod_roster: {versioning: true}
+  mod_time: {}
+  mod_vcard: {search: false}
+  mod_version: {}
+`
+
+// newEjabberd is the installed ejabberd; nil when there is none. It runs as
+// whoever we are, with its state in our folder and with the flags of the Erlang
+// machine that ejabberdctl sets by default, but not as a node that others reach.
+func newEjabberd(_ context.Context, h *house) (server, error) {
+	script, err := exec.LookPath("ejabberdctl")
+	if err != nil || !installed("erl") {
+		return nil, nil
+	}
+	text, err := os.ReadFile(script)
+	if err != nil {
+		return nil, fmt.Errorf("ejabberd: %w", err)
+	}
+	libs := regexp.MustCompile(`(?m)^ERL_LIBS='([^']+)'`).FindSubmatch(text)
+	if libs == nil {
+		return nil, fmt.Errorf("ejabberd: %s does not say where its libraries are; start it yourself and set BENCH_EJABBERD", script)
+	}
+	p, err := newProcess(h, "ejabberd", func(_ context.Context, p *process) (*exec.Cmd, error) {
+		config, err := p.write("ejabberd.yml", fmt.Sprintf(ejabberdConfig, h.cert, p.plain, p.tls))
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.Command("erl", "-noinput", "+K", "true", "+P", "250000",
+			"-mnesia", "dir", fmt.Sprintf("%q", filepath.Join(p.dir, "spool")), "-ejabberd", "log_rotate_count", "0", "-s", "ejabberd")
+		cmd.Dir = p.dir
+		cmd.Env = append(os.Environ(), "HOME="+p.dir, "ERL_LIBS="+string(libs[1]), "ERL_CRASH_DUMP_BYTES=0", "ERL_MAX_PORTS=65536",
+			"EJABBERD_CONFIG_PATH="+config, "EJABBERD_LOG_PATH="+filepath.Join(p.dir, "ejabberd.log"))
+		return cmd, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}

@@ -1,0 +1,34 @@
+package load
+
+// logins logs users in, once each. They stay until all are there.
+func (w *worker) logins() error {
+	all := w.users(w.First, w.Sessions)
+	if err := w.phase("start"); err != nil {
+		return err
+	}
+	if err := w.loginAll(all, available); err != nil {
+		return err
+	}
+	if err := w.phase("done"); err != nil {
+		return err
+	}
+	if err := w.attach(all); err != nil {
+		return err
+	}
+	w.loop.closeAll(all)
+	return nil
+}
+
+// idle logs users in and lets them rest.
+func (w *worker) idle() error {
+	all := w.users(w.First, w.Sessions)
+	if err := w.present(all, available); err != nil {
+		return err
+	}
+	defer w.loop.closeAll(all)
+	if err := w.phase("resting"); err != nil {
+		return err
+	}
+	w.loop.rest(w.Rest)
+	return w.phase("rested")
+}

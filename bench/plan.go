@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gabberd/gabberd/bench/load"
+)
+
+// A step is one workload as it is in the table.
+type step struct {
+	name  string
+	title string
+	job   load.Job
+	tls   bool
+	fresh bool // on a server that was just started: memory
+	rows  []row
+}
+
+// A row is one figure of a step.
+type row struct {
+	title  string
+	figure string  // in load.Result.Figures
+	unit   string  // what the figure is in
+	ratio  verdict // how servers are compared
+}
+
+// How two figures are compared.
+type verdict string
+
+const (
+	less verdict = "less" // the smaller the better
+	more verdict = "more"
+	none verdict = "" // shown, not compared
+)
+
+// A size is how much is done in each step.
+type size struct {
+	logins, sessions, pingers int
+	ring, contacts            int
+	absent, messages          int
+	rate                      float64
+	idle                      []int
+	warm, duration, rest      time.Duration
+}
+
+func fullSize() size {
+	return size{
+		logins: 600, sessions: 400, pingers: 50, ring: 200, contacts: 50, absent: 50, messages: 50, rate: 2000, idle: []int{2000},
+		warm: 2 * time.Second, duration: 6 * time.Second, rest: 15 * time.Second,
+	}
+}
+
+func smokeSize() size {
+	return size{
+		logins: 40, sessions: 20, pingers: 10, ring: 12, contacts: 6, absent: 5, messages: 25, rate: 300, idle: []int{40},
+		warm: 200 * time.Millisecond, duration: time.Second, rest: time.Second,
+	}
+}
+
+// users is how many accounts a run needs: first those with contacts, then all
+// others.
+func (z size) users() int {
+	n := max(z.logins, z.sessions, z.pingers, z.writers()+z.absent)
+	for _, i := range z.idle {
+		n = max(n, i)
+	}
+	return z.ring + n
+}
+
+func (z size) writers() int { return max(z.absent/9, 1) }
+
+// plan is the list of all steps.
+func plan(z size) []step {
+	steps := z.traffic()
+	for _, n := range z.idle {
+		for _, kind := range []struct {
+			name string
+			tls  bool
+		}{{"TLS", true}, {"plain", false}} {
+			title := fmt.Sprintf("idle session, %s (%s)", kind.name, thousands(float64(n)))
+			steps = append(steps, step{
+				name: fmt.Sprintf("idle-%s-%d", strings.ToLower(kind.name), n), title: title, tls: kind.tls, fresh: true,
+				job: load.Job{Workload: "idle", First: z.ring, Sessions: n, Rest: z.rest},
+				rows: []row{
+					{title, "pss_kb", "kB", less},
+					{title + ", just logged in", "login_pss_kb", "kB", none},
+				},
+			})
+		}
+	}
+	return steps
+}
+
+func (z size) traffic() []step {
+	others := load.Job{First: z.ring, Warm: z.warm, Duration: z.duration}
+	friends := load.Job{Sessions: z.ring, Contacts: z.contacts, Warm: z.warm, Duration: z.duration}
+	with := func(j load.Job, workload string, change func(*load.Job)) load.Job {
+		j.Workload = workload
+		change(&j)
+		return j
+	}
+	chat := with(others, "chat", func(j *load.Job) { j.Sessions, j.Window = z.sessions, 2 })
+	rate := thousands(z.rate)
+	return []step{
+		{name: "login-tls", title: "login, SCRAM over TLS 1.3", tls: true,
+			job: with(others, "login", func(j *load.Job) { j.Sessions = z.logins }),
+			rows: []row{
+				{"login, SCRAM over TLS 1.3", "cpu_us", "µs", less},
+				{"logins a second", "per_s", "/s", none},
+			}},
+		{name: "chat", title: "chat, saturated", job: chat, rows: []row{
+			{"chat, saturated, per message", "cpu_us", "µs", less},
+			{"chat, messages per CPU-second", "per_cpu_s", "/s", more},
+			{"chat, messages a second", "per_s", "/s", none},
+		}},
+		{name: "chat-tls", title: "chat over TLS, saturated", job: chat, tls: true, rows: []row{
+			{"chat over TLS, saturated, per message", "cpu_us", "µs", less},
+		}},
+		{name: "chat-rate", title: "chat at " + rate + " a second", job: with(chat, "chat", func(j *load.Job) { j.Rate = z.rate }), rows: []row{
+			{"chat at " + rate + " a second, per message", "cpu_us", "µs", less},
+			{"chat at " + rate + " a second, p50", "p50_ms", "ms", none},
+			{"chat at " + rate + " a second, p99", "p99_ms", "ms", less},
+			{"chat at " + rate + " a second, p99.9", "p999_ms", "ms", none},
+		}},
+		{name: "ping", title: "IQ ping", job: with(others, "ping", func(j *load.Job) { j.Sessions, j.Window = z.pingers, 4 }), rows: []row{
+			{"IQ ping", "cpu_us", "µs", less},
+		}},
+		{name: "presence", title: "presence", job: with(friends, "presence", func(j *load.Job) { j.Window = 8 }), rows: []row{
+			{fmt.Sprintf("presence, rosters of %d, per delivery", z.contacts), "cpu_us", "µs", less},
+		}},
+		{name: "roster", title: "roster fetch", job: with(friends, "roster", func(*load.Job) {}), rows: []row{
+			{fmt.Sprintf("roster of %d fetched", z.contacts), "cpu_us", "µs", less},
+		}},
+		{name: "offline", title: "offline messages",
+			job: with(others, "offline", func(j *load.Job) { j.Sessions, j.Messages = z.writers()+z.absent, z.messages }),
+			rows: []row{
+				{"offline message, stored", "store_cpu_us", "µs", less},
+				{"offline message, fetched", "fetch_cpu_us", "µs", less},
+			}},
+	}
+}

@@ -1,0 +1,314 @@
+package cluster_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gabberd/gabberd/cluster"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+func TestMessagesSurviveTheDeathOfTheReceiver(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.three()
+	juliet := b.loginLate("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	s := a.sender("romeo@localhost/r")
+	s.sendMany("juliet@localhost/x", "m", 50)
+	awaitIDs(t, "juliet", series("m", 50), juliet.ids)
+	b.kill()
+	for i := range 50 { // some before it is known, some after
+		s.send("juliet@localhost/x", fmt.Sprintf("m%d", 50+i))
+	}
+	awaitIDs(t, "the offline store", series("m", 100), w.offline)
+	await(t, "all is handled", s.allHandled)
+	await(t, "b is gone for all", func() bool { return a.states() == "a up, c up" && c.states() == "a up, c up" })
+	if got := w.closedSessions(); !slices.Equal(got, []string{"juliet@localhost/x"}) {
+		t.Errorf("sessions closed: %v", got)
+	}
+	if n := a.Counters.Buried.Load() + c.Counters.Buried.Load(); n != 1 {
+		t.Errorf("%d nodes have swept", n)
+	}
+	if st := w.stored[0]; !strings.Contains(st.String(), "urn:xmpp:sid:0") || idOf(st) != idOf(juliet.stanzas()[0]) {
+		t.Errorf("not the same stanza-id: %s and %s", st, juliet.stanzas()[0])
+	}
+}
+
+// idOf is the stanza-id.
+func idOf(st *xmpp.Stanza) string { return st.Child("urn:xmpp:sid:0", "stanza-id").Attr("id") }
+
+func TestANodeThatStartsAgainAtOnceIsNew(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.three()
+	juliet := b.loginLate("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	s := a.sender("romeo@localhost/r")
+	s.sendMany("juliet@localhost/x", "m", 20)
+	awaitIDs(t, "juliet", series("m", 20), juliet.ids)
+	b.kill()
+	began := time.Now()
+	b2 := w.join("b")
+	if took := time.Since(began); took > lease {
+		t.Errorf("the same instance had to wait for its own lease")
+	}
+	awaitIDs(t, "the offline store", series("m", 20), w.offline)
+	juliet = b2.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	s.sendMany("juliet@localhost/x", "n", 20)
+	awaitIDs(t, "juliet", series("n", 20), juliet.ids)
+	await(t, "all is handled", s.allHandled)
+	if c.Counters.Buried.Load()+a.Counters.Buried.Load() != 0 {
+		t.Error("it was buried, though it lives")
+	}
+	if got := w.closedSessions(); !slices.Equal(got, []string{"juliet@localhost/x"}) {
+		t.Errorf("sessions closed: %v", got)
+	}
+}
+
+func TestFramesOfADeadSenderAreTaken(t *testing.T) {
+	w := newWorld(t)
+	a, c := w.join("a"), w.join("c")
+	b, err := w.open("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	juliet := b.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	a.sender("romeo@localhost/r").sendMany("juliet@localhost/x", "m", 100)
+	await(t, "all is in the inbox", func() bool { return a.Counters.Sent.Load() >= 100 && a.inboxLen("b") > 0 })
+	a.kill()
+	b.Start()
+	awaitIDs(t, "juliet", series("m", 100), juliet.ids)
+	await(t, "a is swept", func() bool { return c.states() == "b up, c up" })
+	if len(w.offline()) > 0 {
+		t.Errorf("stored as well: %v", w.offline())
+	}
+}
+
+// inboxLen is how many letters there are for a node.
+func (n *node) inboxLen(of string) int {
+	for _, s := range n.Nodes(n.w.t.Context()) {
+		if s.Name == of {
+			return s.Inbox
+		}
+	}
+	return -1
+}
+
+func TestMessagesSurviveTheDeathOfBoth(t *testing.T) {
+	w := newWorld(t)
+	a := w.join("a")
+	b, err := w.open("b") // it takes nothing out of its inbox
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	a.sender("romeo@localhost/r").sendMany("juliet@localhost/x", "m", 100)
+	await(t, "all is in the inbox", func() bool { return a.Counters.Sent.Load() >= 100 && a.inboxLen("b") > 0 })
+	a.kill()
+	b.kill()
+	c := w.join("c")
+	awaitIDs(t, "the offline store", series("m", 100), w.offline)
+	await(t, "all are gone", func() bool { return c.states() == "c up" })
+	await(t, "the inbox is empty", func() bool { return w.redis.Do("XLEN", c.InboxKey("b")) == int64(0) })
+}
+
+func TestAllNodesStartAgainWithFullInboxes(t *testing.T) {
+	w := newWorld(t)
+	a := w.join("a")
+	b, err := w.open("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	a.sender("romeo@localhost/r").sendMany("juliet@localhost/x", "m", 100)
+	await(t, "all is in the inbox", func() bool { return a.Counters.Sent.Load() >= 100 && a.inboxLen("b") > 0 })
+	a.kill()
+	b.kill()
+	w.join("b")
+	w.join("a")
+	awaitIDs(t, "the offline store", series("m", 100), w.offline)
+}
+
+func TestASweeperMayDie(t *testing.T) {
+	w := newWorld(t)
+	a, b, _ := w.three()
+	b.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	// Somebody has declared b dead, and has then died himself.
+	epoch := b.Epoch()
+	b.kill()
+	w.redis.Do("DEL", a.NodesKey()+":lease:b")
+	w.redis.Do("SET", a.NodesKey()+":epoch:ghost", 7)
+	got, err := a.BuryBy("b", epoch, "ghost", 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) == 2 { // a and c may have been faster
+		if a.Counters.Buried.Load() != 0 {
+			t.Error("two have claimed b")
+		}
+	}
+	await(t, "b is swept", func() bool { return a.states() == "a up, c up" })
+	if got := w.closedSessions(); !slices.Equal(got, []string{"juliet@localhost/x"}) {
+		t.Errorf("sessions closed: %v", got)
+	}
+}
+
+func TestAFrozenNodeBeginsAnew(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.three()
+	juliet := b.loginLate("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	epoch := b.Epoch()
+	thaw := b.Freeze()
+	await(t, "b is taken for dead", func() bool { return a.states() == "a up, c up" && c.states() == "a up, c up" })
+	before := len(juliet.ids())
+	s := a.sender("romeo@localhost/r")
+	s.sendMany("juliet@localhost/x", "m", 20)
+	awaitIDs(t, "the offline store", series("m", 20), w.offline)
+	thaw()
+	await(t, "its clients are told", func() bool { return juliet.why() == "reset" })
+	await(t, "it has begun anew", func() bool { return b.Epoch() > epoch && b.fenced.Load() == 1 })
+	if got := juliet.ids(); len(got) != before {
+		t.Errorf("it has delivered after its lease: %v", got)
+	}
+	await(t, "b is back", func() bool { return a.states() == "a up, b up, c up" })
+	juliet = b.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	s.sendMany("juliet@localhost/x", "n", 20)
+	awaitIDs(t, "juliet", series("n", 20), juliet.ids)
+	await(t, "all is handled", s.allHandled)
+	back := b.sender("juliet@localhost/x")
+	romeo := a.login("romeo@localhost/r")
+	b.sees("romeo@localhost/r", "a")
+	back.sendMany("romeo@localhost/r", "o", 20)
+	awaitIDs(t, "romeo", series("o", 20), romeo.ids)
+}
+
+// What a frozen node has sent and has not seen received is nobody's any more: its
+// clients were told nothing.
+func TestAFencedNodeCountsNothingAsHandled(t *testing.T) {
+	w := newWorld(t)
+	a, b, _ := w.three()
+	b.loginLate("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	s := a.sender("romeo@localhost/r")
+	s.sendMany("juliet@localhost/x", "m", 20)
+	await(t, "b has them", func() bool { n, _ := a.Waiting(); return n == 20 })
+	thaw := a.Freeze()
+	await(t, "a is taken for dead", func() bool { return b.states() == "b up, c up" })
+	thaw()
+	await(t, "it has begun anew", func() bool { return a.fenced.Load() == 1 })
+	await(t, "a is back", func() bool { return b.states() == "a up, b up, c up" })
+	if n := s.handled.Load(); n != 0 {
+		t.Errorf("%d count as handled", n)
+	}
+	if n, held := a.Waiting(); n+held != 0 {
+		t.Errorf("%d copies are left", n)
+	}
+}
+
+// otherInstance is a world in which each node is somewhere else.
+func TestTheSameNameElsewhereIsRefused(t *testing.T) {
+	w := newWorld(t)
+	a := w.join("a")
+	_, err := cluster.Open(t.Context(), cluster.Options{Redis: a.client, Log: discard, Name: "a", Instance: "elsewhere", Lease: lease, Beat: beat})
+	if err == nil || !strings.Contains(err.Error(), "lives elsewhere") || !strings.Contains(err.Error(), "directory of a") {
+		t.Fatalf("got %v", err)
+	}
+	a.kill()
+	second := w.client()
+	began := time.Now()
+	b, err := cluster.Open(t.Context(), cluster.Options{Redis: second, Log: discard, Name: "a", Instance: "elsewhere", Lease: lease, Beat: beat})
+	if err != nil {
+		t.Fatalf("when the first is dead: %v", err)
+	}
+	if time.Since(began) > 2*lease {
+		t.Error("it has waited longer than the lease")
+	}
+	b.Abandon()
+}
+
+func TestNamesOfNodes(t *testing.T) {
+	for _, name := range []string{"", "a b", "{a}"} {
+		if _, err := cluster.Open(t.Context(), cluster.Options{Name: name}); err == nil || errors.Is(err, sm.ErrAway) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestLeavingLosesNothing(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.three()
+	juliet, nurse := b.login("juliet@localhost/x"), c.login("nurse@localhost/x")
+	for _, n := range []*node{a, b} {
+		n.sees("nurse@localhost/x", "c")
+	}
+	a.sees("juliet@localhost/x", "b")
+	s, s2 := a.sender("romeo@localhost/r"), b.sender("juliet@localhost/x")
+	stop := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			s.send("juliet@localhost/x", fmt.Sprintf("m%d", i))
+			if i%20 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}()
+	s2.sendMany("nurse@localhost/x", "n", 500)
+	await(t, "juliet has some", func() bool { return len(juliet.ids()) > 200 })
+	juliet.logout()
+	if err := b.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	b.kill()
+	await(t, "b is gone for all", func() bool { return a.states() == "a up, c up" && c.states() == "a up, c up" })
+	close(stop)
+	<-ended
+	await(t, "all is handled", s.allHandled)
+	awaitIDs(t, "juliet, and the offline store", series("m", s.sent), func() []string { return append(juliet.ids(), w.offline()...) })
+	awaitIDs(t, "nurse", series("n", 500), nurse.ids)
+	if !s2.allHandled() {
+		t.Errorf("%d of what b has sent are handled", s2.handled.Load())
+	}
+	if a.Counters.Buried.Load()+c.Counters.Buried.Load() > 0 {
+		t.Error("it was buried, though it has left")
+	}
+}
+
+func TestOrderHoldsWhenASessionMoves(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.three()
+	first := b.loginLate("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	s := a.sender("romeo@localhost/r")
+	s.sendMany("juliet@localhost/x", "m", 20)
+	awaitIDs(t, "juliet", series("m", 20), first.ids)
+	second := c.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "c")
+	for i := range 20 {
+		s.send("juliet@localhost/x", fmt.Sprintf("m%d", 20+i))
+	}
+	// The first session ends with conflict, and what it has not acknowledged is
+	// routed again, before the others.
+	awaitIDs(t, "juliet elsewhere", series("m", 40), second.ids)
+	await(t, "all is handled", s.allHandled)
+	if first.why() != "conflict" {
+		t.Errorf("the first session: %q", first.why())
+	}
+}

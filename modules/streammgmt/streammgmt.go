@@ -1,0 +1,164 @@
+// Package streammgmt has clients and the server acknowledge each other's stanzas
+// (XEP-0198), so that both know what has arrived when a connection breaks.
+//
+// The module agrees on it with the client; the counting, asking and answering is
+// done by the connection itself (sm.Counter). What h promises: a message counts as
+// handled when it is on the disk of whoever stores it, or when the recipient's
+// client has acknowledged it; where nobody stores and the recipient's client
+// acknowledges nothing, when it was handed over.
+package streammgmt
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+const ns = "urn:xmpp:sm:3"
+
+// Module is mod_stream_mgmt.
+var Module = modules.Define("mod_stream_mgmt", modules.Spec[options]{
+	Doc:   "Acknowledges stanzas, and has clients acknowledge theirs.",
+	XEPs:  []string{"0198"},
+	Start: start,
+})
+
+type options struct {
+	MaxAckQueue int
+	AckTimeout  time.Duration
+	Resend      string
+
+	// For resumption.
+	ResumeTimeout, MaxResumeTimeout time.Duration
+	CacheSize                       int
+	CacheLifeTime                   time.Duration
+	QueueType                       string
+}
+
+// Fields declares the options.
+func (o *options) Fields(f *config.Fields) {
+	f.IntOrInfinity(&o.MaxAckQueue, "max_ack_queue", 5000, "How many stanzas a client may leave unacknowledged; beyond, its stream ends. All of them together never take more than 16 MiB.").Must(config.AtLeast(1))
+	f.Duration(&o.AckTimeout, "ack_timeout", time.Minute, "How long a client may take to acknowledge when it is asked to; beyond, its stream ends.").OrInfinity().Must(config.AtLeast(time.Second))
+	f.Enum(&o.Resend, "resend_on_timeout", string(sm.ResendNever), "What becomes of messages that a client has not acknowledged when its stream ends: true routes them again, to the user's other clients or to where messages wait; if_offline does so if no other client is there; false tells their senders.",
+		string(sm.ResendNever), string(sm.ResendAlways), string(sm.ResendIfOffline))
+	f.Duration(&o.ResumeTimeout, "resume_timeout", 5*time.Minute, "How long a broken stream can be resumed.").Unbuilt()
+	f.Duration(&o.MaxResumeTimeout, "max_resume_timeout", 0, "The longest time to resume that a client may ask for.").DefaultText("value of resume_timeout").Unbuilt()
+	f.IntOrInfinity(&o.CacheSize, "cache_size", 1000, "How many streams that have ended are remembered.").Must(config.AtLeast(1)).DefaultText("value of cache_size").Unbuilt()
+	f.Duration(&o.CacheLifeTime, "cache_life_time", 48*time.Hour, "How long a stream that has ended is remembered.").OrInfinity().Unbuilt()
+	f.Enum(&o.QueueType, "queue_type", "ram", "Where stanzas wait to be acknowledged.", "ram", "file").DefaultText("value of queue_type").Unbuilt()
+}
+
+// mgmt is the module on one virtual host.
+type mgmt struct{ acks sm.Acks }
+
+func start(h *modules.Host, o options) error {
+	m := &mgmt{sm.Acks{MaxQueue: o.MaxAckQueue, Timeout: o.AckTimeout, Resend: sm.Resend(o.Resend)}}
+	if o.MaxAckQueue == config.Unlimited {
+		m.acks.MaxQueue = 0
+	}
+	if o.AckTimeout == config.Infinity {
+		m.acks.Timeout = 0
+	}
+	sm.PostAuth.Add(h, hooks.Normal, offer)
+	sm.EarlyNonzas.Add(h, hooks.Normal, tooEarly)
+	sm.Nonzas.Add(h, hooks.Normal, m.element)
+	return nil
+}
+
+func offer(_ context.Context, features []*xmpp.Element, _ *sm.Stream) ([]*xmpp.Element, hooks.Flow) {
+	return append(features, xmpp.El(ns, "sm")), hooks.Next
+}
+
+// known reports whether el is of XEP-0198 and something that clients send.
+func known(el *xmpp.Element) bool {
+	if el.NS != ns {
+		return false
+	}
+	switch el.Name {
+	case "enable", "resume", "r", "a":
+		return true
+	}
+	return false
+}
+
+// tooEarly answers a client that has no session (XEP-0198 §3 and §6). There is
+// nothing to resume: streams end with their connection.
+func tooEarly(_ context.Context, answer *xmpp.Element, n sm.EarlyNonza) (*xmpp.Element, hooks.Flow) {
+	el := n.Element
+	switch {
+	case answer != nil || !known(el):
+		return answer, hooks.Next
+	case n.Stream.User.IsZero():
+		return failed(xmpp.NotAuthorized.WithText("Log in first")), hooks.Stop
+	case el.Name != "resume":
+		return failed(xmpp.UnexpectedRequest.WithText("Bind a resource first")), hooks.Stop
+	case el.Attr("previd") == "" || !isCount(el.Attr("h")):
+		return failed(xmpp.BadRequest.WithText("previd and h say what to resume")), hooks.Stop
+	}
+	return failed(xmpp.ItemNotFound.WithText("Previous session not found")), hooks.Stop
+}
+
+// element answers what a client with a session says. What a connection that counts
+// understands does not come here.
+func (m *mgmt) element(_ context.Context, done bool, n sm.Nonza) (bool, hooks.Flow) {
+	if done || !known(n.Element) {
+		return done, hooks.Next
+	}
+	c := n.Session.Counter()
+	if c == nil {
+		return false, hooks.Next
+	}
+	if e := m.negotiate(c, n.Element); e != nil {
+		c.Tell(failed(e))
+	}
+	return true, hooks.Stop
+}
+
+func (m *mgmt) negotiate(c sm.Counter, el *xmpp.Element) *xmpp.Error {
+	switch {
+	case el.Name == "a" && c.Counts():
+		return xmpp.BadRequest.WithText("h is a number from 0 to 4294967295")
+	case c.Counts():
+		return xmpp.UnexpectedRequest.WithText("Stream management is already enabled")
+	case el.Name != "enable":
+		return xmpp.UnexpectedRequest.WithText("Stream management is not enabled")
+	}
+	resume, hasResume := el.LookupAttr("resume")
+	most, hasMost := el.LookupAttr("max")
+	switch {
+	case hasResume && !isBool(resume):
+		return xmpp.BadRequest.WithText("resume is true or false")
+	case hasMost && !isCount(most):
+		return xmpp.BadRequest.WithText("max is a number of seconds")
+	}
+	c.Count(m.acks, xmpp.El(ns, "enabled"))
+	return nil
+}
+
+// isBool reports whether s is an xs:boolean.
+func isBool(s string) bool {
+	switch strings.Trim(s, " \t\r\n") {
+	case "true", "false", "1", "0":
+		return true
+	}
+	return false
+}
+
+// isCount reports whether s is an xs:unsignedInt.
+func isCount(s string) bool {
+	_, err := strconv.ParseUint(strings.Trim(s, " \t\r\n"), 10, 32)
+	return err == nil
+}
+
+// failed is the answer to what cannot be done (XEP-0198 §6).
+func failed(e *xmpp.Error) *xmpp.Element {
+	b := xmpp.Build(ns, "failed").Open(xmpp.NSStanzas, string(e.Condition)).Close()
+	return b.Open(xmpp.NSStanzas, "text").Attr("xml:lang", "en").Text(e.Text).Done()
+}
