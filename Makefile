@@ -9,7 +9,12 @@ PKG ?= ./...
 SERVER ?=
 # plays: only those whose file name matches
 PLAY ?=
-# bench: which benchmarks, and for how long each
+# bench: flags of bench; torture: for how long, which faults
+ARGS ?=
+FOR ?= 1m
+FAULTS ?=
+SEED ?= 1
+# gobench: which benchmarks, and for how long each
 BENCH ?= .
 BENCHTIME ?= 1s
 # interop: which clients
@@ -25,10 +30,10 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 
-.PHONY: help run build test race plays interop bench docs check shape install uninstall
+.PHONY: help run build test race plays interop torture bench bench-smoke gobench docs check shape install uninstall
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## start a server on localhost with its state in ./data
 	go run ./cmd/gabberd
@@ -51,7 +56,17 @@ interop: ## real clients, some in a real window (CLIENTS="psi profanity gajim");
 	@test/packages interop
 	@test/interop/run $(CLIENTS)
 
-bench: ## benchmarks (PKG, BENCH=regexp, BENCHTIME)
+torture: ## three nodes and Redis, killed, frozen and flushed under load (FOR=10m FAULTS=kill,freeze SEED=7)
+	@test/packages test
+	@test/databases go run ./e2e/torture --for $(FOR) --seed $(SEED) $(if $(FAULTS),--faults $(FAULTS))
+
+bench: ## gabberd beside ejabberd, Prosody and a bare relay (ARGS=flags of bench/README.md)
+	go run ./bench $(ARGS)
+
+bench-smoke: ## the same, small: fails on lost, doubled or reordered stanzas
+	go run ./bench --smoke
+
+gobench: ## Go's benchmarks (PKG, BENCH=regexp, BENCHTIME)
 	@test/databases --durable go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime '$(BENCHTIME)' $(PKG)
 
 docs: ## write the generated part of docs/

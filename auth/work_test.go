@@ -205,6 +205,28 @@ func TestDerivedKeysAreForgottenAndBounded(t *testing.T) {
 	}
 }
 
+// TestChangeOnAnotherNodeForgetsDerivedKeys: nothing of an old password stays in
+// the memory of any node.
+func TestChangeOnAnotherNodeForgetsDerivedKeys(t *testing.T) {
+	for _, event := range []string{"set_password", "remove_user"} {
+		h, _ := counted(t, storagetest.Open(t))
+		m := memory{size: 3, life: time.Hour}
+		for _, user := range []string{"alice", "bob"} {
+			tr := h.work.trial(user, []Password{{Type: Plain, Plain: "x"}}, SHA1)
+			h.work.check(tr, m, func(Keys) bool { return true })
+		}
+		if err := hooks.Hear(t.Context(), h.hooks, event, []byte(`"alice@localhost"`)); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := h.work.known[derivation{"bob", SHA1}]; !ok || len(h.work.known) != 1 {
+			t.Errorf("after %s of alice: %d users are remembered, bob among them: %v", event, len(h.work.known), ok)
+		}
+		if err := hooks.Hear(t.Context(), h.hooks, event, []byte(`"@"`)); err == nil {
+			t.Errorf("%s of nobody was heard", event)
+		}
+	}
+}
+
 func TestPasswordsAreNeverPrinted(t *testing.T) {
 	p := newPassword(Plain, "hunter2")
 	s := newPassword(SHA1, "hunter2")

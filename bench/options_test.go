@@ -22,8 +22,12 @@ func TestOptions(t *testing.T) {
 	if got := strings.Join(names, " "); got != "idle-tls-10 idle-plain-10 idle-tls-20 idle-plain-20" {
 		t.Error(got)
 	}
-	if len(o.servers) != 2 || o.users() < 20+o.ring {
-		t.Errorf("%v, %d users", o.servers, o.users())
+	if n := o.users(o.steps()); len(o.servers) != 2 || n != o.ring+40 {
+		t.Errorf("%v, %d users", o.servers, n)
+	}
+	o.idle = []int{300}
+	if n := o.users(o.steps()); n != o.ring+300 {
+		t.Errorf("%d users for 300 sessions", n)
 	}
 }
 

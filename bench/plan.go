@@ -47,7 +47,7 @@ type size struct {
 
 func fullSize() size {
 	return size{
-		logins: 600, sessions: 400, pingers: 50, ring: 200, contacts: 50, absent: 50, messages: 50, rate: 2000, idle: []int{2000},
+		logins: 600, sessions: 400, pingers: 50, ring: 100, contacts: 50, absent: 50, messages: 50, rate: 2000, idle: []int{2000},
 		warm: 2 * time.Second, duration: 6 * time.Second, rest: 15 * time.Second,
 	}
 }
@@ -59,15 +59,18 @@ func smokeSize() size {
 	}
 }
 
-// users is how many accounts a run needs: first those with contacts, then all
+// users is how many accounts the steps need: first those with contacts, then all
 // others.
-func (z size) users() int {
-	n := max(z.logins, z.sessions, z.pingers, z.writers()+z.absent)
-	for _, i := range z.idle {
-		n = max(n, i)
+func (z size) users(steps []step) int {
+	n := z.ring + z.warmers()
+	for _, s := range steps {
+		n = max(n, s.job.First+s.job.Sessions)
 	}
-	return z.ring + n
+	return n
 }
+
+// warmers are the users who log in before anything is measured.
+func (z size) warmers() int { return min(z.logins, 100) }
 
 func (z size) writers() int { return max(z.absent/9, 1) }
 

@@ -163,17 +163,18 @@ func (b *bench) prepare(ctx context.Context, s server) error {
 
 func (b *bench) makeUsers(ctx context.Context, s server) error {
 	began := time.Now()
-	n := b.users()
+	n := b.users(b.steps())
 	if _, err := load.Run(ctx, load.Job{Workload: "register", Target: s.target(false), Sessions: n, Concurrent: 16}); err != nil {
 		return err
 	}
+	b.say("%s has %d users, after %.1f s", s.name(), n, time.Since(began).Seconds())
 	if slices.ContainsFunc(b.steps(), func(st step) bool { return st.job.Contacts > 0 }) {
 		j := load.Job{Workload: "befriend", Target: s.target(false), Sessions: b.ring, Contacts: b.contacts}
 		if _, err := load.Run(ctx, j); err != nil {
 			return err
 		}
+		b.say("%s has %d rosters of %d, after %.1f s", s.name(), b.ring, b.contacts, time.Since(began).Seconds())
 	}
-	b.say("%s has %d users, after %.1f s", s.name(), n, time.Since(began).Seconds())
 	return nil
 }
 
@@ -181,7 +182,7 @@ func (b *bench) makeUsers(ctx context.Context, s server) error {
 // counted as a session's.
 func (b *bench) warm(ctx context.Context, s server) error {
 	for _, tls := range []bool{false, true} {
-		if _, err := load.Run(ctx, load.Job{Workload: "login", Target: s.target(tls), First: b.ring, Sessions: min(b.logins, 100)}); err != nil {
+		if _, err := load.Run(ctx, load.Job{Workload: "login", Target: s.target(tls), First: b.ring, Sessions: b.warmers()}); err != nil {
 			return fmt.Errorf("warm up: %w", err)
 		}
 	}

@@ -102,7 +102,7 @@ func (r *report) line(b *strings.Builder, s step, w row) {
 		if r.ran(limitName) {
 			bound, there := r.figure(limitName, s.name, w.figure)
 			text := ""
-			if ok && there && bound > 0 && w.ratio != none {
+			if ok && there && bound > 0 && mine > 0 && w.ratio != none {
 				text = significant(mine/bound) + " ×"
 			}
 			fmt.Fprintf(b, " %s |", text)

@@ -12,7 +12,6 @@ import (
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
-	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 const nsSM = "urn:xmpp:sm:3"
@@ -176,6 +175,7 @@ func TestStoredMessageCountsWhenItIsCommitted(t *testing.T) {
 	}
 	tickets[0].Secure()
 	romeo.told("2")
+	romeo.ask()
 	tickets[2].Release() // it failed, and romeo was told
 	romeo.told("3")
 }
@@ -246,6 +246,7 @@ func TestCountersWrapAround(t *testing.T) {
 	for i, want := range []string{"4294967295", "0", "1"} {
 		romeo.send(chat("juliet@localhost/y", fmt.Sprint(i)))
 		juliet.until("</message>")
+		romeo.ask()
 		juliet.handles(want)
 		romeo.told(want)
 	}
@@ -309,46 +310,37 @@ func TestAckTimeout(t *testing.T) {
 
 func TestQueueOfUnacknowledgedIsBounded(t *testing.T) {
 	for name, c := range map[string]struct {
-		queue, size int
-	}{"number": {10, 10}, "size": {0, 1 << 20}} {
+		queue, size, n int
+	}{"number": {10, 10, 11}, "size": {0, 1 << 20, 16}} {
 		h := newHouse(t, func(o *c2s.Options) { o.SendTimeout = time.Hour })
 		h.acks(sm.Acks{MaxQueue: c.queue, Resend: sm.ResendAlways})
 		k := h.keep()
 		juliet := h.counted("juliet", "y")
 		sess := h.session("juliet@localhost/y")
-		go func() { // it reads, and never acknowledges
-			b := make([]byte, 1<<20)
-			for {
-				if _, err := juliet.conn.Read(b); err != nil {
-					return
-				}
-			}
-		}()
-		n := 0
-		for open := true; open; n++ {
-			sess.Send(context.Background(), message("juliet@localhost/y", fmt.Sprint(n), strings.Repeat("x", c.size)))
+		for i := range c.n { // it reads, and never acknowledges
 			select {
 			case <-sess.Done():
-				open = false
+				t.Fatalf("%s: the stream has ended after %d", name, i)
 			default:
 			}
-			if n > 100_000 {
-				t.Fatalf("%s: there is no end", name)
+			sess.Send(context.Background(), message("juliet@localhost/y", fmt.Sprint(i), strings.Repeat("x", c.size)))
+			if i < c.n-1 {
+				juliet.until("</message>")
 			}
 		}
-		if log := h.log.String(); !strings.Contains(log, "policy-violation") {
-			t.Errorf("%s: the log: %s", name, log)
+		if got := ended(t, juliet.rest()); got != "policy-violation" {
+			t.Errorf("%s: ended with %s", name, got)
 		}
+		<-sess.Done()
 		k.mu.Lock()
-		defer k.mu.Unlock()
-		for i, id := range k.ids {
-			if id != fmt.Sprint(i) {
-				t.Fatalf("%s: stored as number %d: %s", name, i, id)
-			}
+		var want []string
+		for i := range c.n {
+			want = append(want, fmt.Sprint(i))
 		}
-		if len(k.ids) != n {
-			t.Errorf("%s: %d of %d were stored", name, len(k.ids), n)
+		if got := strings.Join(k.ids, " "); got != strings.Join(want, " ") {
+			t.Errorf("%s: stored %s", name, got)
 		}
+		k.mu.Unlock()
 	}
 }
 
@@ -379,189 +371,6 @@ func TestOpenMessagesAreBounded(t *testing.T) {
 		r.Secure()
 	}
 	romeo.told(fmt.Sprint(c2s.MaxOpen + 2))
-}
-
-// reset breaks the connection as a network does.
-func (s *stranger) reset() {
-	s.t.Helper()
-	if err := s.tcp.SetLinger(0); err != nil {
-		s.t.Fatal(err)
-	}
-	s.tcp.Close()
-}
-
-// What is not acknowledged when a stream ends goes where the option says.
-func TestUnacknowledged(t *testing.T) {
-	for _, c := range []struct {
-		resend sm.Resend
-		other  string // another device of juliet
-		end    string
-		want   string
-	}{
-		{sm.ResendAlways, "", "reset", "stored"},
-		{sm.ResendAlways, "", "farewell", "stored"},
-		{sm.ResendAlways, "", "kick", "stored"},
-		{sm.ResendAlways, "z", "reset", "other"},
-		{sm.ResendIfOffline, "", "reset", "stored"},
-		{sm.ResendIfOffline, "z", "reset", "bounced"},
-		{sm.ResendIfOffline, "y", "replaced", "other"},
-		{sm.ResendNever, "", "reset", "bounced"},
-		{sm.ResendNever, "z", "kick", "bounced"},
-	} {
-		t.Run(fmt.Sprintf("%s-%s-%s", c.resend, c.other, c.end), func(t *testing.T) {
-			h := newHouse(t, nil)
-			h.acks(sm.Acks{Resend: c.resend})
-			k := h.keep()
-			romeo, juliet := h.counted("romeo", "x"), h.counted("juliet", "y")
-			sess := h.session("juliet@localhost/y")
-			var other *stranger
-			if c.other == "z" {
-				other = h.available("juliet", "z")
-			}
-			for i := range 4 {
-				romeo.send(chat("juliet@localhost/y", fmt.Sprint(i)))
-			}
-			romeo.send("<presence to='juliet@localhost/y'/><message type='error' to='juliet@localhost/y' id='e'/>" +
-				"<iq type='get' id='question' to='juliet@localhost/y'><q xmlns='none'/></iq><iq type='result' id='answer' to='juliet@localhost/y'/>")
-			juliet.until("id='answer'")
-			juliet.handles("1")
-			romeo.told("1")
-			switch c.end {
-			case "reset":
-				juliet.reset()
-			case "farewell":
-				juliet.send(farewell)
-			case "kick":
-				sess.Close(stream.Conflict)
-			case "replaced":
-				other = h.client("juliet", c.other)
-			}
-			<-sess.Done()
-			switch c.want {
-			case "stored":
-				k.mu.Lock()
-				if got := strings.Join(k.ids, " "); got != "1 2 3" {
-					t.Errorf("stored: %s", got)
-				}
-				k.mu.Unlock()
-			case "other":
-				got := other.until("id='3'")
-				if !strings.Contains(got, "id='1'") || !strings.Contains(got, "id='2'") || strings.Contains(got, "id='0'") || !strings.Contains(got, "<delay xmlns='urn:xmpp:delay' from='localhost'") {
-					t.Errorf("the other device got %s", got)
-				}
-			case "bounced":
-				got := ""
-				for range 3 {
-					got += romeo.until("</message>")
-				}
-				for _, id := range []string{"1", "2", "3"} {
-					if !strings.Contains(got, "id='"+id+"' type='error'") {
-						t.Errorf("romeo got %s", got)
-					}
-				}
-			}
-			romeo.settles("8")
-		})
-	}
-}
-
-// A request that was not acknowledged is answered, and nothing else but messages
-// comes back.
-func TestUnacknowledgedRequestIsAnswered(t *testing.T) {
-	h := newHouse(t, nil)
-	h.acks(sm.Acks{Resend: sm.ResendAlways})
-	romeo, juliet := h.counted("romeo", "x"), h.counted("juliet", "y")
-	romeo.send("<iq type='result' id='answer' to='juliet@localhost/y'/><iq type='get' id='question' to='juliet@localhost/y'><q xmlns='none'/></iq>")
-	juliet.until("id='question'")
-	juliet.reset()
-	if got := romeo.until("</iq>"); !strings.Contains(got, "id='question' type='error'") || strings.Contains(got, "answer") {
-		t.Errorf("got %s", got)
-	}
-}
-
-// Messages reach somebody once: what is in the outbox is in the queue as well.
-func TestNothingComesTwice(t *testing.T) {
-	for _, when := range []string{"before", "after", "both"} {
-		h := newHouse(t, func(o *c2s.Options) { o.SendTimeout = time.Hour })
-		h.acks(sm.Acks{Resend: sm.ResendAlways})
-		k := h.keep()
-		juliet := h.client("juliet", "y")
-		conn, sess := h.conn("juliet@localhost/y"), h.session("juliet@localhost/y")
-		enable := func() {
-			juliet.send("<enable xmlns='" + nsSM + "'/><presence id='barrier'/>")
-			for !isAvailable(sess) {
-				time.Sleep(time.Millisecond)
-			}
-		}
-		n := 0
-		say := func() {
-			for range 50 {
-				h.router.Route(context.Background(), message("juliet@localhost/y", fmt.Sprint(n), "x"))
-				n++
-			}
-		}
-		if when == "before" {
-			enable()
-		}
-		h.stuff("juliet@localhost/y")
-		say()
-		if when != "before" {
-			enable()
-		}
-		if when == "both" {
-			say()
-		}
-		juliet.reset()
-		conn.Close(stream.PolicyViolation)
-		<-sess.Done()
-		k.mu.Lock()
-		var got []string
-		for _, id := range k.ids {
-			if id != "" {
-				got = append(got, id)
-			}
-		}
-		k.mu.Unlock()
-		for i, id := range got {
-			if id != fmt.Sprint(i) {
-				t.Fatalf("enabled %s: number %d is %s of %v", when, i, id, got)
-			}
-		}
-		if len(got) != n {
-			t.Errorf("enabled %s: %d of %d were stored", when, len(got), n)
-		}
-	}
-}
-
-func isAvailable(s *sm.Session) bool {
-	_, ok := s.Priority()
-	return ok
-}
-
-// Whoever carries a message that came too late for the connection holds its
-// receipt until it has found another way.
-func TestLateMessageHoldsItsReceipt(t *testing.T) {
-	h := newHouse(t, nil)
-	k := h.keep()
-	h.client("juliet", "y")
-	sess := h.session("juliet@localhost/y")
-	settled := make(chan struct{})
-	r := sm.NewReceipt(func() { close(settled) })
-	sm.Closed.Add(h.hook(), hooks.Normal, func(ctx context.Context, s *sm.Session) {
-		s.Send(sm.WithReceipt(ctx, r), message("juliet@localhost/y", "late", ""))
-		r.Release()
-		if r.Settled() {
-			t.Error("settled although the message is nowhere yet")
-		}
-	})
-	sess.Close(stream.PolicyViolation)
-	<-sess.Done()
-	<-settled
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if got := strings.Join(k.ids, " "); got != "late" {
-		t.Errorf("stored: %q", got)
-	}
 }
 
 // Two that write to each other without end, and one whose connection breaks again
@@ -598,4 +407,34 @@ func TestManyAcknowledge(t *testing.T) {
 		<-sess.Done()
 	}
 	wg.Wait()
+}
+
+// Modules may answer elements of those who have no session; others end the stream.
+func TestElementsBeforeTheSession(t *testing.T) {
+	h := newHouse(t, nil)
+	sm.EarlyNonzas.Add(h.hook(), hooks.Normal, func(_ context.Context, answer *xmpp.Element, n sm.EarlyNonza) (*xmpp.Element, hooks.Flow) {
+		if n.Element.NS == nsSM {
+			answer = xmpp.TextEl(nsSM, "failed", n.Stream.User.String())
+		}
+		return answer, hooks.Next
+	})
+	s := h.connect()
+	s.open()
+	s.send("<enable xmlns='" + nsSM + "'/>")
+	s.until("<failed xmlns='" + nsSM + "'/>")
+	s.login("romeo")
+	s.send("<enable xmlns='" + nsSM + "'><bind/></enable>")
+	s.until("<failed xmlns='" + nsSM + "'>romeo@localhost</failed>")
+	s.bind("x")
+	for _, loggedIn := range []bool{false, true} {
+		s := h.connect()
+		s.open()
+		if loggedIn {
+			s.login("juliet")
+		}
+		s.send("<enable xmlns='other'/>")
+		if got := ended(t, s.rest()); got != "unsupported-stanza-type" {
+			t.Errorf("logged in %v: %s", loggedIn, got)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package c2s_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gabberd/gabberd/c2s"
+	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -142,4 +144,55 @@ func inUse() int64 {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// BenchmarkChatAcknowledged is BenchmarkChat between clients that both acknowledge
+// (XEP-0198): the sender asks behind every burst, the recipient answers every
+// question, and the sender is told of that.
+func BenchmarkChatAcknowledged(b *testing.B) {
+	for _, burst := range []int{1, 50} {
+		b.Run(map[int]string{1: "single", 50: "bursts"}[burst], func(b *testing.B) { benchAcks(b, burst) })
+	}
+}
+
+func benchAcks(b *testing.B, burst int) {
+	h := newHouse(b, nil)
+	h.acks(sm.Acks{MaxQueue: 5000, Timeout: time.Minute})
+	romeo, juliet := h.counted("romeo", "x"), h.counted("juliet", "x")
+	for _, s := range []*stranger{romeo, juliet} {
+		if err := s.tcp.SetDeadline(time.Time{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for p := make([]byte, 4096); ; {
+			if _, err := romeo.conn.Read(p); err != nil {
+				return
+			}
+		}
+	}()
+	const msg = "<message to='juliet@localhost/x' type='chat' id='abcdefgh'><body>But soft, what light through yonder window breaks?</body></message>"
+	out := []byte(strings.Repeat(msg, burst) + wantsAck)
+	in := make([]byte, len(strings.Replace(msg, " type", " from='romeo@localhost/x' type", 1))*burst+len(wantsAck))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := burst; n-burst < b.N; n += burst {
+		if _, err := romeo.conn.Write(out); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(juliet.conn, in); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(juliet.conn, "<a xmlns='"+nsSM+"' h='%d'/>", n); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	if !strings.HasSuffix(string(in), wantsAck) {
+		b.Fatalf("received %s", in)
+	}
+	romeo.tcp.Close()
+	<-told
 }

@@ -131,19 +131,14 @@ func (c *Conn) end(err error) {
 		c.farewell(fatal)
 	}
 	c.settle()
+	c.lastWords()
 	unwritten := c.out.stop()
 	ctx := context.WithoutCancel(c.ctx)
 	c.burst.Begin()
 	if s := c.session.Load(); s != nil {
-		c.host.Sessions.CloseSession(ctx, s, "")
+		c.closeSession(ctx, s, unwritten)
 		c.host.Auth.Leave(ctx, c.identity)
 		c.log("session closed", err)
-	}
-	c.rescue(unwritten)
-	for left, ok := c.out.end(); ok; left, ok = c.out.end() {
-		c.rescue(left.refused)
-		c.resend(ctx, left.unacked)
-		c.late(ctx, left.late)
 	}
 	if c.host != nil {
 		sm.StreamFinished.Run(ctx, c.host.Parts.Hooks, &c.stream)

@@ -33,7 +33,7 @@ type outbox struct {
 	closing bool      // the last bytes are in buf
 	gone    bool      // nothing is written any more
 	err     error     // why, if that was not our wish
-	late    *late     // stanzas that came after that; nil when there are none
+	late    *lateness // stanzas that came after that; nil when there are none
 	acks    *acks     // nil unless the client acknowledges; only the reader changes that
 	over    bool      // the session is out of everybody's sight
 }
@@ -46,8 +46,8 @@ func (o *outbox) open() *[]byte {
 	return o.buf
 }
 
-// late is stanzas that came when nothing could be written any more.
-type late struct {
+// lateness is stanzas that came when nothing could be written any more.
+type lateness struct {
 	list []unacked
 	size int
 }
@@ -98,7 +98,7 @@ func (o *outbox) heldBy(b *sm.Burst, c *Conn) bool {
 // routed again. False says that there is too much of that.
 func (o *outbox) keep(ctx context.Context, st *xmpp.Stanza) bool {
 	if o.late == nil {
-		o.late = new(late)
+		o.late = new(lateness)
 	}
 	if o.late.size > maxOutbox {
 		return false
@@ -180,11 +180,12 @@ type leftovers struct {
 	late    []unacked // those that came too late
 }
 
-// end returns what is left, until nothing is: then whatever comes must find another
-// way by itself, and ok is false.
-func (o *outbox) end() (l leftovers, ok bool) {
+// end returns what is left. Whatever comes after the last call must find another
+// way by itself.
+func (o *outbox) end(last bool) (l leftovers) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.over = last
 	l.refused = o.take()
 	if o.acks != nil {
 		l.unacked = o.acks.end()
@@ -193,6 +194,5 @@ func (o *outbox) end() (l leftovers, ok bool) {
 		l.late = o.late.list
 		o.late = nil
 	}
-	o.over = len(l.refused)+len(l.unacked)+len(l.late) == 0
-	return l, !o.over
+	return l
 }

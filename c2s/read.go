@@ -199,6 +199,7 @@ func (c *Conn) work() (err error) {
 			return err
 		}
 		if c.reason.Load() != nil {
+			c.remain(b)
 			return c.reason.Load()
 		}
 	}

@@ -2,6 +2,8 @@ package c2s
 
 import (
 	"context"
+	"errors"
+	"os"
 	"time"
 
 	"github.com/gabberd/gabberd/sm"
@@ -11,65 +13,141 @@ import (
 
 const nsDelay = "urn:xmpp:delay"
 
+// lastAcks is how long a client may still acknowledge what it was sent when we
+// have ended its stream because the server goes.
+const lastAcks = time.Second
+
+// lastWords hears what a client that we leave has to acknowledge, so that nothing
+// is sent twice for no reason.
+func (c *Conn) lastWords() {
+	r := c.reason.Load()
+	if c.out.acks == nil || r == nil || !r.Is(stream.SystemShutdown) && !r.Is(stream.SeeOtherHost) {
+		return
+	}
+	end := time.Now().Add(lastAcks)
+	c.sock.SetReadDeadline(end)
+	for c.unacknowledged() > 0 {
+		fr, n, err := c.framer.Next(c.in)
+		switch {
+		case err != nil || fr.Kind == stream.End:
+			return
+		case fr.Kind == stream.Need:
+			c.remain(c.in[n:])
+			_, err := c.fill()
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(end):
+				c.sock.SetReadDeadline(end) // who has closed us interrupts us, too
+			case err != nil:
+				return
+			}
+			continue
+		case fr.Kind == stream.Element && string(fr.NS) == nsSM && string(fr.Name) == "a":
+			if _, err := c.acking(fr); err != nil {
+				return
+			}
+		}
+		c.remain(c.in[n:])
+	}
+}
+
+// unacknowledged is how many stanzas the client has still to acknowledge.
+func (c *Conn) unacknowledged() int {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	if c.out.acks == nil {
+		return 0
+	}
+	return c.out.acks.queue.len()
+}
+
 // again routes a stanza that was not written to this client. Its session is
 // closed by then, so it finds another one, or is kept, or bounces. Presence says
 // how things were for a session that is gone.
 func (c *Conn) again(ctx context.Context, st *xmpp.Stanza) {
-	if c.session.Load() == nil || st.Kind == xmpp.Presence || st.To.IsZero() {
+	if c.session.Load() == nil || !returns(st) {
 		return
 	}
 	c.host.Sessions.Reroute(ctx, st)
 }
 
-// rescue routes the stanzas again that were not written (as if the session had
-// ended before they came).
-func (c *Conn) rescue(b []byte) {
-	if len(b) == 0 || c.session.Load() == nil {
-		return
+func returns(st *xmpp.Stanza) bool { return st.Kind != xmpp.Presence && !st.To.IsZero() }
+
+// closeSession closes the session, and finds another way for what it leaves behind:
+// unwritten bytes, what was not acknowledged, and what came too late for either.
+// Whatever else comes for the user meanwhile waits, so that it overtakes nothing.
+func (c *Conn) closeSession(ctx context.Context, s *sm.Session, unwritten []byte) {
+	release := func(ctx context.Context, list []sm.Returned) {
+		for _, r := range list {
+			c.again(sm.WithReceipt(ctx, r.Receipt), r.Stanza)
+			r.Receipt.Release()
+		}
+	}
+	last := release
+	if len(unwritten) > 0 || c.unacknowledged() > 0 {
+		release = c.host.Sessions.Detain(s.JID.Bare())
+	}
+	c.host.Sessions.CloseSession(ctx, s, "")
+	left := c.out.end(false)
+	list := append(parse(unwritten), parse(left.refused)...)
+	list = append(append(list, c.unsettled(ctx, left.unacked)...), late(left.late)...)
+	release(ctx, list)
+	// What has come meanwhile; from now on it is for those who bring it.
+	last(ctx, late(c.out.end(true).late))
+}
+
+// parse reads the stanzas that were not written.
+func parse(b []byte) (list []sm.Returned) {
+	if len(b) == 0 {
+		return nil
 	}
 	f := stream.New(stream.Limits{})
 	wrapped := append([]byte("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"), b...)
 	for len(wrapped) > 0 {
 		fr, n, err := f.Next(wrapped)
 		if err != nil || fr.Kind == stream.Need || fr.Kind == stream.End {
-			return
+			break
 		}
 		if fr.Kind == stream.Element {
-			if st, err := xmpp.ParseStanza(fr); err == nil {
-				c.again(c.ctx, st)
+			if st, err := xmpp.ParseStanza(fr); err == nil && returns(st) {
+				list = append(list, sm.Returned{Stanza: st})
 			}
 		}
 		wrapped = wrapped[n:]
 	}
+	return list
 }
 
-// late routes the stanzas again that came when nothing could be written any more.
-func (c *Conn) late(ctx context.Context, list []unacked) {
+// late is what came when nothing could be written any more.
+func late(list []unacked) (out []sm.Returned) {
 	for _, u := range list {
-		c.again(sm.WithReceipt(ctx, u.receipt), u.st)
-		u.receipt.Release()
+		if returns(u.st) {
+			out = append(out, sm.Returned{Stanza: u.st, Receipt: u.receipt})
+		}
 	}
+	return out
 }
 
-// resend finds another way for what the client has not acknowledged (XEP-0198 §4).
-// It may have got it all the same: a message comes twice then, with its stanza-id.
-func (c *Conn) resend(ctx context.Context, list []unacked) {
+// unsettled is what is to be routed again of that which the client has not
+// acknowledged (XEP-0198 §4); the senders of the rest are told. The client may have
+// got it all the same: a message comes twice then.
+func (c *Conn) unsettled(ctx context.Context, list []unacked) (out []sm.Returned) {
 	if len(list) == 0 {
-		return
+		return nil
 	}
 	again := c.resends()
 	for _, u := range list {
-		ctx := sm.WithReceipt(ctx, u.receipt)
 		switch {
-		case u.st.Kind == xmpp.Presence || u.st.To.IsZero():
+		case !returns(u.st):
 		case u.st.Kind == xmpp.Message && again:
-			c.host.Sessions.Reroute(ctx, c.delayed(u))
+			out = append(out, sm.Returned{Stanza: c.delayed(u), Receipt: u.receipt})
+			continue // it is still held
 		case u.receipt != nil && u.receipt.Settled(): // another client has it, or a database
 		default:
-			c.host.Router.Bounce(ctx, u.st, xmpp.ServiceUnavailable.WithText("User session terminated"))
+			c.host.Router.Bounce(sm.WithReceipt(ctx, u.receipt), u.st, xmpp.ServiceUnavailable.WithText("User session terminated"))
 		}
 		u.receipt.Release()
 	}
+	return out
 }
 
 // resends reports whether messages are to be routed again.

@@ -125,7 +125,8 @@ type Cluster struct {
 	heart   heart
 	hosts   atomic.Pointer[map[string]*host]
 	held    held
-	foreign foreign
+	stamp   stamp
+	once    once
 
 	// Counters is what has happened since the start.
 	Counters Counters
@@ -163,6 +164,9 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Name == "" || strings.ContainsAny(o.Name, "{} \t\r\n") {
 		return nil, fmt.Errorf("%q cannot be the name of a node: choose one without spaces and braces", o.Name)
 	}
+	if !o.Redis.AtLeast(5, 0) {
+		return nil, fmt.Errorf("%s is too old for a cluster: version 5.0 is needed, which has streams", o.Redis.Version())
+	}
 	if o.Lease == 0 {
 		o.Lease = defaultLease
 	}
@@ -170,11 +174,12 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 		o.Beat = defaultBeat
 	}
 	c := &Cluster{opt: o, redis: o.Redis, log: o.Log, started: time.Now(), links: map[linkKey]*link{}, events: make(chan heard, 1024)}
-	c.foreign.log = o.Log
+	c.once.log = o.Log
 	c.hosts.Store(&map[string]*host{})
 	c.nodes.init(c)
 	c.heart.poke = make(chan struct{}, 1)
 	c.gate.init()
+	c.stamp.init()
 	c.inbox.init(c)
 	c.held.init(c)
 	c.ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -304,24 +309,31 @@ func (g *gate) shut() {
 	}
 }
 
-// foreign is what others have written under our names: each kind of it is logged
-// once.
-type foreign struct {
+// once logs each thing once.
+type once struct {
 	log  *slog.Logger
 	mu   sync.Mutex
 	said map[string]bool
 }
 
-// say logs that something at that place was ignored.
-func (f *foreign) say(place string, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.said[place] || len(f.said) > 1000 {
+// maxSaid bounds what is remembered to have been said.
+const maxSaid = 1000
+
+// foreign says that something at that place was ignored.
+func (o *once) foreign(place string, err error) {
+	o.warn(place, "something in Redis that is not ours was ignored", err)
+}
+
+// warn says it if nothing was said about place before.
+func (o *once) warn(place, what string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.said[place] || len(o.said) >= maxSaid {
 		return
 	}
-	if f.said == nil {
-		f.said = map[string]bool{}
+	if o.said == nil {
+		o.said = map[string]bool{}
 	}
-	f.said[place] = true
-	f.log.Warn("something in Redis that is not ours was ignored", "where", place, "error", err)
+	o.said[place] = true
+	o.log.Warn(what, "where", place, "error", err)
 }

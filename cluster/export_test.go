@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"sync/atomic"
+	"sync"
 
 	"github.com/gabberd/gabberd/xmpp"
 	"github.com/gabberd/gabberd/xmpp/stream"
@@ -18,7 +18,7 @@ func (c *Cluster) Abandon() {
 // Freeze keeps the heart from beating until thaw is called.
 func (c *Cluster) Freeze() (thaw func()) {
 	c.heart.mu.Lock()
-	return c.heart.mu.Unlock
+	return sync.OnceFunc(c.heart.mu.Unlock)
 }
 
 // Storm has all links send again what was not received.
@@ -28,20 +28,29 @@ func (c *Cluster) Storm() {
 	}
 }
 
-// MaxCopies is how many copies a link keeps.
-const MaxCopies = maxCopies
+// Told reports whether all others were told what this node has received and taken
+// charge of.
+func (c *Cluster) Told() bool { return c.linksTold() }
+
+// Unreceived is how many frames the other nodes have not received.
+func (c *Cluster) Unreceived() (n int) {
+	for _, l := range c.allLinks() {
+		l.mu.Lock()
+		n += len(l.waiting)
+		l.mu.Unlock()
+	}
+	return n
+}
 
 // Names of what tests look at in Redis.
 func (c *Cluster) InboxKey(node string) string { return c.inboxKey(node) }
 func (c *Cluster) NodesKey() string            { return c.nodesKey() }
 
-// BuryBy has somebody declare a node dead.
-func (c *Cluster) BuryBy(name string, epoch uint64, by string, byEpoch uint64) ([]string, error) {
-	return c.script(c.ctx, buryScript, []string{c.nodesKey()}, name, epoch, by, byEpoch, c.opt.Lease.Milliseconds())
+// SlipIn writes a message into a node's inbox past everything, as a goroutine does
+// that was stopped for long.
+func (c *Cluster) SlipIn(node string, its, seq uint64, st *xmpp.Stanza) error {
+	return c.post(node, []letter{{from: c.opt.Name, epoch: c.epoch.Load(), to: its, seq: seq, frames: Encode("localhost", st.To, st, 1)}})
 }
-
-// Load is a counter as a number.
-func Load(n *atomic.Uint64) uint64 { return n.Load() }
 
 // Encode is the frames of n copies of a stanza, as they go into an inbox.
 func Encode(domain string, to xmpp.JID, st *xmpp.Stanza, n int) []byte {

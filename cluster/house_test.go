@@ -36,7 +36,8 @@ const (
 // A world is nodes that share a Redis and what they have stored.
 type world struct {
 	t     testing.TB
-	redis *redistest.Server
+	redis *redistest.Server // nil on a Redis Cluster
+	at    interface{ URL() string }
 	log   *syncBuffer
 
 	mu     sync.Mutex
@@ -46,7 +47,23 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, redis: redistest.Start(t), log: new(syncBuffer)}
+	parallel(t)
+	r := redistest.Start(t)
+	w := newWorldAt(t, r)
+	w.redis = r
+	return w
+}
+
+// parallel lets others run meanwhile: most of the time is waiting.
+func parallel(t testing.TB) {
+	if p, ok := t.(*testing.T); ok {
+		p.Parallel()
+	}
+}
+
+func newWorldAt(t testing.TB, at interface{ URL() string }) *world {
+	t.Helper()
+	w := &world{t: t, at: at, log: new(syncBuffer)}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(w.log.String())
@@ -111,7 +128,7 @@ func (w *world) open(name string) (*node, error) {
 	w.t.Helper()
 	log := slog.New(slog.NewTextHandler(w.log, nil)).With("on", name)
 	opt := redis.Defaults()
-	opt.Server = w.redis.URL()
+	opt.Server = w.at.URL()
 	client, err := redis.Open(context.Background(), opt, slog.New(slog.DiscardHandler))
 	if err != nil {
 		w.t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 const (
 	readCount  = 64          // letters
 	readBlock  = time.Second // how long is waited for one
-	cleanDelay = 5 * time.Millisecond
+	cleanDelay = 20 * time.Millisecond
 	cleanCount = 1000
 )
 
@@ -71,8 +71,10 @@ func (b *inbox) read() {
 			last = "0"
 		}
 		reading := b.reading.Add(1)
-		letters, err := b.fetch(last)
-		if err == nil && !b.c.fresh() {
+		letters, err := b.fetch(last, b.c.anyClosing())
+		if err != nil {
+			b.c.heart.doubt.Store(true)
+		} else if !b.c.fresh() {
 			// This node may have slept, and be dead for the others.
 			err = b.c.beat(b.c.ctx)
 		}
@@ -96,11 +98,15 @@ func (b *inbox) read() {
 	}
 }
 
-// fetch waits for letters behind last.
-func (b *inbox) fetch(last string) ([]goredis.XMessage, error) {
-	ctx := redis.Blocking(b.c.ctx, readBlock)
+// fetch takes letters behind last, and waits for one unless somebody waits for the
+// end.
+func (b *inbox) fetch(last string, hasty bool) ([]goredis.XMessage, error) {
+	ctx, block := b.c.ctx, time.Duration(-1)
+	if !hasty {
+		ctx, block = redis.Blocking(ctx, readBlock), readBlock
+	}
 	key := b.c.inboxKey(b.c.opt.Name)
-	got, err := b.c.redis.XRead(ctx, &goredis.XReadArgs{Streams: []string{key, last}, Count: readCount, Block: readBlock}).Result()
+	got, err := b.c.redis.XRead(ctx, &goredis.XReadArgs{Streams: []string{key, last}, Count: readCount, Block: block}).Result()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil, nil
@@ -110,6 +116,12 @@ func (b *inbox) fetch(last string) ([]goredis.XMessage, error) {
 		return nil, err
 	}
 	return got[0].Messages, nil
+}
+
+// wakeInbox has who waits for a letter look around, by one. If it fails he does so
+// a second later.
+func (c *Cluster) wakeInbox() {
+	_ = c.post(c.opt.Name, []letter{{from: c.opt.Name, epoch: c.epoch.Load(), to: c.epoch.Load()}})
 }
 
 // take deals with one letter. It is false when this node's epoch is over.
@@ -294,7 +306,7 @@ func (l *link) repeatAck() {
 // written.
 func (b *inbox) notOurs(id string, err error) {
 	b.c.Counters.Foreign.Add(1)
-	b.c.foreign.say("inbox", err)
+	b.c.once.foreign("inbox", err)
 	b.drop(id)
 }
 
@@ -327,7 +339,7 @@ func (b *inbox) open1(d delivery) {
 	}
 	if err != nil {
 		b.c.Counters.Foreign.Add(1)
-		b.c.foreign.say("frame", err)
+		b.c.once.foreign("frame", err)
 		d.l.charge(d.seq) // nobody will do more about it
 	}
 }

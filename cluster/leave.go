@@ -75,8 +75,7 @@ func (c *Cluster) linksIdle() bool {
 // were told what was.
 func (c *Cluster) stopReading(ctx context.Context) {
 	close(c.inbox.closing)
-	// Who waits for a letter is woken up by one.
-	_ = c.post(c.opt.Name, []letter{{from: c.opt.Name, epoch: c.epoch.Load(), to: c.epoch.Load()}})
+	c.wakeInbox()
 	select {
 	case <-c.inbox.over:
 	case <-ctx.Done():
@@ -96,7 +95,7 @@ func (c *Cluster) stopReading(ctx context.Context) {
 func (c *Cluster) linksTold() bool {
 	for _, l := range c.allLinks() {
 		l.mu.Lock()
-		told := l.state != linkOpen || len(l.safe) == 0 && l.acked == l.in && l.ackBy.IsZero() && l.sent == l.last
+		told := l.state != linkOpen || !l.posting && len(l.safe) == 0 && l.acked == l.in && l.ackBy.IsZero() && l.sent == l.last
 		l.mu.Unlock()
 		if !told {
 			return false
@@ -113,7 +112,7 @@ func (c *Cluster) goodbye(ctx context.Context) error {
 		return nil
 	}
 	epoch := c.epoch.Load()
-	if err := leaveScript.Run(ctx, c.redis, c.ownKeys(), c.opt.Name, epoch).Err(); err != nil {
+	if err := leaveScript.Run(ctx, c.redis, c.ownKeys(), c.opt.Name, epoch, goneTime.Milliseconds()).Err(); err != nil {
 		return fmt.Errorf("leave the cluster: %w", err)
 	}
 	c.mu.Lock()

@@ -21,7 +21,7 @@ const (
 	resendMax      = 8 * time.Second
 	ackDelay       = 100 * time.Millisecond // that frames were received is said with others, or after this
 	ackFrames      = 512                    // or after so many
-	chargeDelay    = 2 * time.Millisecond   // messages that are safe are collected for this long
+	chargeDelay    = 10 * time.Millisecond  // messages that are safe are collected for this long
 	retryPause     = 100 * time.Millisecond // after Redis has refused
 )
 
@@ -79,6 +79,7 @@ type link struct {
 	bytes    int
 	moved    time.Time // when something was sent first, or received
 	patience time.Duration
+	posting  bool // what was prepared is on its way to Redis
 
 	// What comes in.
 	in       uint64 // taken up to
@@ -154,7 +155,7 @@ func (l *link) send(m copied) error {
 		l.mu.Unlock()
 		return errOver
 	case m.st != nil && (len(l.waiting)+len(l.uncharge) >= maxCopies || l.bytes+m.size > maxCopiesBytes),
-		m.kind == frameEvent && len(l.waiting) >= maxCopies:
+		len(l.waiting) >= 2*maxCopies: // events, and sessions to end
 		l.mu.Unlock()
 		l.c.Counters.Refused.Add(1)
 		return errFull
@@ -290,12 +291,28 @@ func (l *link) forget() {
 
 // end begins the end of the link: the other's epoch is over. What it has still
 // written is read first.
-func (l *link) end(reading uint64) {
+// It reports whether it has just begun.
+func (l *link) end(reading uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.state == linkOpen {
-		l.state, l.drained = linkClosing, reading
+	if l.state != linkOpen {
+		return false
 	}
+	l.state, l.drained = linkClosing, reading
+	return true
+}
+
+// anyClosing reports whether a link waits for the end of the inbox.
+func (c *Cluster) anyClosing() bool {
+	for _, l := range c.allLinks() {
+		l.mu.Lock()
+		closing := l.state == linkClosing
+		l.mu.Unlock()
+		if closing {
+			return true
+		}
+	}
+	return false
 }
 
 // readOut is called when a reading of the inbox has found its end. If nothing of
@@ -376,11 +393,14 @@ func (l *link) again(m *copied) {
 
 // review ends links whose other end is over.
 func (c *Cluster) review() {
+	any := false
 	for _, l := range c.allLinks() {
-		if !c.Current(l.node, l.epoch) {
-			l.end(c.inbox.reading.Load())
-			c.held.kick()
+		if !c.Current(l.node, l.epoch) && l.end(c.inbox.reading.Load()) {
+			any = true
 		}
+	}
+	if any {
+		c.wakeInbox()
 	}
 }
 

@@ -24,9 +24,12 @@ func TestMessagesCountWhenTheOtherClientHasThem(t *testing.T) {
 	two := a.sender("romeo@localhost/r")
 	two.sendMany("late@localhost/x", "l", 100)
 	awaitIDs(t, "the client with acknowledgements", series("l", 100), late.ids)
-	await(t, "the sender knows that all was received", func() bool { n, _ := a.Waiting(); return n == 100 })
+	await(t, "the sender knows that all was received", func() bool { return a.Unreceived() == 0 })
 	if n := two.handled.Load(); n != 0 {
 		t.Fatalf("%d messages count as handled, but the client has acknowledged none", n)
+	}
+	if n, _ := a.Waiting(); n != 100 {
+		t.Fatalf("%d copies are kept", n)
 	}
 	late.ack()
 	await(t, "all is handled", two.allHandled)
@@ -100,6 +103,24 @@ func TestOrderHoldsWithManySendersWhenMuchIsSentAgain(t *testing.T) {
 	if a.Counters.Resent.Load()+b.Counters.Repeated.Load() == 0 {
 		t.Error("nothing was sent again, so nothing was tested")
 	}
+}
+
+func TestWhatIsLostOnTheWayIsSentAgain(t *testing.T) {
+	w := newWorld(t)
+	a := w.join("a")
+	b, err := w.open("b") // it does not receive yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	juliet := b.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	s := a.sender("romeo@localhost/r")
+	s.sendMany("juliet@localhost/x", "m", 100)
+	await(t, "all is in the inbox", func() bool { return a.Counters.Sent.Load() >= 100 && a.inboxLen("b") > 0 })
+	w.redis.Do("DEL", a.InboxKey("b"))
+	b.Start()
+	awaitIDs(t, "juliet", series("m", 100), juliet.ids)
+	await(t, "all is handled", s.allHandled)
 }
 
 func TestOverTheBoundStanzasBounce(t *testing.T) {

@@ -55,6 +55,7 @@ type heart struct {
 	mu      sync.Mutex    // one beat at a time
 	steady  time.Time     // since when each beat has reached the same Redis
 	sick    bool          // the last beat has failed, or found Redis emptied
+	doubt   atomic.Bool   // a connection was lost: it may be another Redis now
 	count   int           // of beats, to count sessions not each time
 	entry   entry
 	renewed atomic.Pointer[time.Time] // when the lease was last renewed
@@ -132,7 +133,7 @@ func (c *Cluster) aside(ctx context.Context) error {
 			continue
 		}
 		c.Counters.Foreign.Add(1)
-		c.foreign.say(key, fmt.Errorf("%w: it is a %s, not a %s; it was renamed", errForeign, is, typ))
+		c.once.foreign(key, fmt.Errorf("%w: it is a %s, not a %s; it was renamed", errForeign, is, typ))
 		// The same hash tag keeps it where it is on a Redis Cluster.
 		to := c.redis.Key("foreign", key)
 		if !strings.Contains(key, "{") {
@@ -165,7 +166,7 @@ func (c *Cluster) live() {
 		}
 		// Whoever is concerned says so: the connection, when Redis is away.
 		if err := c.beat(c.ctx); err != nil && c.ctx.Err() == nil && !errors.Is(err, redis.ErrAway) && !errors.Is(err, errFenced) {
-			c.foreign.say("heartbeat", err)
+			c.once.warn("heartbeat", "the lease of this node could not be renewed", err)
 		}
 	}
 }
@@ -221,6 +222,7 @@ func (c *Cluster) beat(ctx context.Context) error {
 		c.fence()
 		return errFenced
 	}
+	h.sick = h.doubt.Swap(false) || h.sick
 	if last := h.renewed.Load(); h.sick || got[0] != "ok" || last == nil || age(*last) > c.opt.Lease/2 {
 		h.steady = now
 	}
@@ -311,29 +313,32 @@ func (c *Cluster) back(emptied bool) {
 // rewrite writes the sessions anew, and has those go on who wait for the store.
 func (c *Cluster) rewrite() {
 	for _, h := range *c.hosts.Load() {
-		c.work.Go(func() { c.rewriteHost(h) })
+		c.work.Go(func() { c.rewriteHost(h, true) })
 	}
 }
 
-// rewriteBehind does the same for hosts of whose sessions some could not be
-// written.
+// rewriteBehind does what of it is needed, because something could not be written
+// or asked.
 func (c *Cluster) rewriteBehind() {
 	for _, h := range *c.hosts.Load() {
-		if h.store.Behind() && h.repair.TryLock() {
+		behind := h.store.Behind()
+		if (behind || h.Parked() > 0) && h.repair.TryLock() {
 			h.repair.Unlock()
-			c.work.Go(func() { c.rewriteHost(h) })
+			c.work.Go(func() { c.rewriteHost(h, behind) })
 		}
 	}
 }
 
-func (c *Cluster) rewriteHost(h *host) {
+func (c *Cluster) rewriteHost(h *host, write bool) {
 	h.repair.Lock()
 	defer h.repair.Unlock()
-	err := h.store.Rewrite(c.ctx, func(s *sm.Session, all []*sm.Session) { h.Settle(s, all) })
-	if err != nil {
-		// The store knows that it is behind: the next beat tries again.
-		c.log.Debug("sessions could not be written to Redis", "host", h.domain, "error", err)
-		return
+	if write {
+		err := h.store.Rewrite(c.ctx, func(s *sm.Session, all []*sm.Session) { h.Settle(s, all) })
+		if err != nil {
+			// The store knows that it is behind: the next beat tries again.
+			c.log.Debug("sessions could not be written to Redis", "host", h.domain, "error", err)
+			return
+		}
 	}
 	h.Unpark(c.ctx)
 }
@@ -406,9 +411,7 @@ func (c *Cluster) renew(old []*sm.Session) {
 	c.mu.Lock()
 	c.fenced = false
 	c.mu.Unlock()
-	c.heart.mu.Lock()
-	c.heart.sick = true // nothing of what was known before is sure
-	c.heart.mu.Unlock()
+	c.heart.doubt.Store(true) // nothing of what was known before is sure
 	for _, h := range *c.hosts.Load() {
 		c.sweepSelf(h)
 	}

@@ -151,7 +151,7 @@ func (n *nodes) read(name, text, epoch, lease string) (member, bool) {
 	}
 	if err != nil {
 		n.c.Counters.Foreign.Add(1)
-		n.c.foreign.say(n.c.nodesKey()+" "+clip(name), err)
+		n.c.once.foreign(n.c.nodesKey()+" "+clip(name), err)
 		return m, false
 	}
 	m.epoch, err = strconv.ParseUint(epoch, 10, 64)
@@ -164,6 +164,9 @@ func (n *nodes) read(name, text, epoch, lease string) (member, bool) {
 	switch {
 	case m.State == Dead && m.lease == 0:
 		m.state = Dead
+		m.epoch = max(m.epoch, m.Epoch+1)
+	case m.State == gone && m.lease == 0:
+		m.state = gone
 		m.epoch = max(m.epoch, m.Epoch+1)
 	case m.lease == 0:
 		m.state = Suspect
@@ -195,17 +198,15 @@ func (n *nodes) fenceBack(name string, m, old member) member {
 
 // away is a member whose entry was not there.
 func (m member) away(sure bool, lease time.Duration) member {
-	if m.state == gone {
-		return m
-	}
 	switch {
-	case m.state == Dead: // swept
-		m.state = gone
-	case m.missing.IsZero() || !sure:
+	case m.missing.IsZero() || !sure && m.living():
 		m.missing = time.Now()
-	case time.Since(m.missing) > lease:
+	case m.living() && time.Since(m.missing) > lease:
 		m.state = gone
 		m.epoch++
+	}
+	if m.state == Dead { // swept
+		m.state = gone
 	}
 	if m.living() {
 		m.state = Suspect

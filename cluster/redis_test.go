@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gabberd/gabberd/storage/redis"
+	"github.com/gabberd/gabberd/storage/redis/redistest"
 )
 
 var discard = slog.New(slog.DiscardHandler)
@@ -19,7 +20,7 @@ var discard = slog.New(slog.DiscardHandler)
 func (w *world) client() *redis.Client {
 	w.t.Helper()
 	opt := redis.Defaults()
-	opt.Server = w.redis.URL()
+	opt.Server = w.at.URL()
 	c, err := redis.Open(context.Background(), opt, discard)
 	if err != nil {
 		w.t.Fatal(err)
@@ -127,6 +128,29 @@ func TestRedisMayFreeze(t *testing.T) {
 		time.Sleep(lease + beat) // leases run out meanwhile
 		w.redis.Thaw()
 	}, 1)
+}
+
+func TestOnARedisCluster(t *testing.T) {
+	parallel(t)
+	w := newWorldAt(t, redistest.StartCluster(t))
+	a, b, c := w.three()
+	juliet := b.loginLate("juliet@localhost/x")
+	nurse := c.login("nurse@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	a.sees("nurse@localhost/x", "c")
+	s := a.sender("romeo@localhost/r")
+	s.sendMany("juliet@localhost/x", "m", 200)
+	s.sendMany("nurse@localhost/x", "n", 200)
+	awaitIDs(t, "juliet", series("m", 200), juliet.ids)
+	awaitIDs(t, "nurse", series("n", 200), nurse.ids)
+	b.kill()
+	awaitIDs(t, "the offline store", series("m", 200), w.offline)
+	await(t, "all is handled", s.allHandled)
+	await(t, "b is gone for all", func() bool { return a.states() == "a up, c up" && c.states() == "a up, c up" })
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	await(t, "c has left", func() bool { return a.states() == "a up" })
 }
 
 func TestWhatIsForeignIsIgnored(t *testing.T) {

@@ -14,7 +14,7 @@ func (c *Cluster) Spread(domain, event string, payload []byte) {
 			continue // gone this moment
 		}
 		if err := l.send(copied{kind: frameEvent, body: body}); err != nil {
-			c.foreign.say("event "+event+" for "+name, err)
+			c.once.warn("event for "+name, "an event could not be told to another node", err)
 		}
 	}
 }

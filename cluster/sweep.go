@@ -4,6 +4,7 @@ import (
 	_ "embed" // the script
 	"fmt"
 	"sync"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -66,17 +67,20 @@ func (s *sweeps) end(name string) {
 	delete(s.active, name)
 }
 
+// goneTime is how long it can be read in Redis that a node is gone.
+const goneTime = time.Minute
+
 // bury declares nodes dead whose lease has run out, and takes over those whose
 // sweeper has died. sure is whether the lack of a sign of life means anything.
 func (c *Cluster) bury(sure bool) {
 	c.mu.Lock()
-	able := c.running && !c.leaving && !c.fenced
+	able := c.running && !c.fenced
 	c.mu.Unlock()
 	if !able {
 		return
 	}
 	for name, m := range *c.nodes.all.Load() {
-		if !m.missing.IsZero() || c.sweeps.has(name) || m.state != Dead && (m.state != Suspect || !sure) {
+		if !m.missing.IsZero() || c.sweeps.has(name) || m.state == Up || m.state == Leaving || m.state == Suspect && !sure {
 			continue
 		}
 		got, err := c.script(c.ctx, buryScript, []string{c.nodesKey()}, name, m.epoch, c.opt.Name, c.epoch.Load(), c.opt.Lease.Milliseconds())
@@ -130,7 +134,7 @@ func (c *Cluster) sweep(name string, epoch uint64) {
 		}
 		c.orphans.settle(c)
 	}
-	if err := sweptScript.Run(c.ctx, c.redis, []string{c.nodesKey()}, name, c.opt.Name).Err(); err == nil {
+	if err := sweptScript.Run(c.ctx, c.redis, []string{c.nodesKey()}, name, c.opt.Name, goneTime.Milliseconds()).Err(); err == nil {
 		c.log.Info("a dead node was swept up", "node", name)
 		c.Counters.Swept.Add(1)
 	}

@@ -133,6 +133,7 @@ func (l *link) flush(p *pen) (more bool, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.posting = false
 	return l.sent < l.last && l.sent-l.received < window, nil
 }
 
@@ -171,6 +172,7 @@ func (l *link) prepare(p *pen) (ack uint64, ok bool) {
 		return 0, false
 	}
 	l.ackBy, l.acked = time.Time{}, l.in
+	l.posting = true
 	return l.in, true
 }
 

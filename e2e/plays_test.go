@@ -35,7 +35,7 @@ func TestPlays(t *testing.T) {
 	}
 	for _, v := range storagetest.Variants() {
 		if v.Flavour == storage.MultiHost {
-			t.Run(v.Name, func(t *testing.T) { give(t, plays, ours(v), nil) })
+			t.Run(v.Name, func(t *testing.T) { give(t, plays, ours(t, v, plays), nil) })
 		}
 	}
 }
@@ -172,12 +172,24 @@ func prosodysTheatre(t *testing.T, plays []*play.Play) theatre {
 	}
 }
 
-// ours is a server of ours for each play, with a database of its own in which it
-// keeps everything.
-func ours(v storagetest.Variant) theatre {
+// ours is a server of ours for each play. On SQLite each has a database of its own;
+// on PostgreSQL, where making one takes longer than a play, all share one, and each
+// has a virtual host of its own in it.
+func ours(t *testing.T, v storagetest.Variant, plays []*play.Play) theatre {
+	t.Helper()
+	shared, db := stages(plays), storage.SQL{}
+	if v.PostgreSQL {
+		db = v.SQL(t)
+	}
 	return func(t *testing.T, p *play.Play) (play.Server, *play.Play) {
 		t.Helper()
-		s := startServer(t, keptIn(v.SQL(t)).with(parseOptions(t, p.Config)).text(t))
+		var kept options
+		if v.PostgreSQL {
+			p, kept = shared[p.Name], keptIn(db).with(options{"hosts": []any{stageName(p.Name)}})
+		} else {
+			kept = keptIn(v.SQL(t))
+		}
+		s := startServer(t, kept.with(parseOptions(t, p.Config)).text(t))
 		for jid, password := range p.Accounts() {
 			s.register(jid, password)
 		}

@@ -63,8 +63,11 @@ func (e Event[E]) Everywhere(w Wire[E]) Event[E] {
 //
 // f runs when everybody who was told by Add on that other node has returned: what
 // they have committed to a database can be read. Events of one node come in
-// order. None may come twice or late, and where a node loses its connection to
-// the others some may be lost: local.ClearCache follows then.
+// order, and on ways of their own: a stanza may overtake them. A node that was
+// taken for dead has missed some; it must then forget what it remembers
+// (local.ClearCache).
+//
+// f keeps the next event waiting: it must not wait for long.
 func (e Event[E]) AddElsewhere(o Owner, p Priority, f func(context.Context, E)) {
 	e.mustBeEverywhere()
 	e.add(o, p, f, elsewhere)
@@ -112,8 +115,8 @@ func (t *Table) Spreads() bool { return t.outlet.Load() != nil }
 func (t *Table) HeardIn(enter func(context.Context) context.Context) { t.enter = enter }
 
 // Hear runs an event that has run on another node: it tells those who were added
-// with AddElsewhere or AddEverywhere, on the caller's goroutine and in order. They
-// may wait for a database. The error says that there is no such event here or
+// with AddElsewhere or AddEverywhere, on the caller's goroutine and in order. The
+// error says that there is no such event here or
 // that it cannot be read, which is so for a while when nodes are of different
 // versions; nothing has happened then.
 func Hear(ctx context.Context, t *Table, event string, payload []byte) error {

@@ -28,4 +28,7 @@ func (s *Server) answer() {
 		defer s.mu.RUnlock()
 		return s.conf.register.Timeout, hooks.Next
 	})
+	Reloaded.AddElsewhere(answers{s}, hooks.Normal, func(_ context.Context, r Reload) {
+		s.log.Info("another node has a new configuration; if the file here has changed as well, say reload_config", "node", r.Node)
+	})
 }

@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/gabberd/gabberd/cluster"
 	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/storage/redis"
 )
@@ -21,8 +23,11 @@ type membership struct {
 // join makes the server a node of the cluster that shares its Redis. It is called
 // while the server is built.
 func (s *Server) join() error {
-	if s.member != nil {
+	switch {
+	case s.member != nil:
 		return nil
+	case s.serving.Load():
+		return errors.New("a server joins a cluster when it starts; restart it")
 	}
 	mark, err := instance(s.opt.Data)
 	if err != nil {
@@ -34,17 +39,17 @@ func (s *Server) join() error {
 	if err != nil {
 		return err
 	}
+	if !client.AtLeast(5, 0) {
+		return errors.Join(fmt.Errorf("%s at %s has no streams, in which stanzas go from node to node: 5.0 is the oldest that will do", client.Version(), client.Addr()), client.Close())
+	}
 	m := &membership{s: s, redis: client}
 	s.log.Info("Redis is there", "redis", client.Addr(), "version", client.Version(), "pool", client.PoolSize(), "prefix", client.Prefix())
 	m.cluster, err = cluster.Open(s.ctx, cluster.Options{
 		Redis: client, Router: s.router, Log: s.log, Name: s.opt.node(), Instance: mark,
-		Heard: m.heard,
+		Heard: m.heard, Fenced: m.missed,
 	})
 	if err != nil {
-		if err := client.Close(); err != nil {
-			s.log.Warn("Redis did not take its leave", "error", err)
-		}
-		return err
+		return errors.Join(err, client.Close())
 	}
 	s.log.Info("this is a node of a cluster", "node", m.cluster.Name(), "epoch", m.cluster.Epoch())
 	s.hooks.Spread("", m.cluster.Spread)
@@ -66,6 +71,9 @@ func (s *Server) share(hc *hostConfig) (*sm.Redis, error) {
 	if err := s.join(); err != nil {
 		return nil, fmt.Errorf("%s has its sessions in Redis: %w", hc.domain, err)
 	}
+	if hc.sql.Type == "" || hc.options.DefaultDB != "sql" {
+		s.log.Warn("sessions are shared with other nodes, but accounts or messages are kept in a database of this node alone, which is right for one node only; default_db: sql and a PostgreSQL make them common", "host", hc.domain)
+	}
 	c := hc.session.cache(hc.options.Cache)
 	return sm.NewRedis(hc.domain, s.member.redis, s.member.cluster,
 		sm.RedisOptions{Cache: c.Use, CacheSize: c.Size, CacheMissed: c.Missed, CacheLife: c.LifeTime}, s.log), nil
@@ -80,6 +88,14 @@ func (m *membership) serve(v *virtualHost) (stop func()) {
 		v.Parts.Hooks.Spread(v.Domain, nil)
 		unserve()
 		v.shared.Close()
+	}
+}
+
+// missed forgets what is kept in memory of databases: others may have changed it,
+// and what they have told this node is lost.
+func (m *membership) missed() {
+	for _, domain := range m.s.domains() {
+		m.heard(domain, local.ClearCache.Name(), []byte("{}"))
 	}
 }
 

@@ -19,7 +19,7 @@ func TestHooksAreListedRunAndTraced(t *testing.T) {
 	list := s.newest(t, "hooks")
 	for _, want := range []string{
 		"\nuser_send_packet (fold): A client has sent a stanza. Nil drops it. run: JID STANZA\n",
-		"    localhost ", "    example.org ", "mod_last", "config_reloaded (event)", "filter_packet (fold)",
+		"    localhost ", "    example.org ", "mod_last", "config_reloaded (event on all nodes)", "filter_packet (fold)",
 	} {
 		if !strings.Contains("\n"+list, want) {
 			t.Errorf("the list lacks %q:\n%s", want, list)

@@ -76,18 +76,18 @@ func (s *Server) cmdEvacuate(ctx context.Context, in kindly) (admin.Rescode, err
 	defer cancel()
 	closeListeners(leave, doors, stream.SystemShutdown)
 	for _, h := range s.running() {
-		for _, x := range h.Sessions.All() {
+		for _, x := range h.Sessions.Here() {
 			x.Close(stream.SystemShutdown)
 		}
 	}
 	return admin.Whether(err == nil), err
 }
 
-// farewell tells everybody who is connected what is about to happen, and waits.
+// farewell tells everybody who is connected to this node what is about to happen, and waits.
 func (s *Server) farewell(ctx context.Context, what string, in kindly) error {
 	subject := fmt.Sprintf("Server %s in %d seconds!", what, in.Delay)
 	for _, h := range s.running() {
-		for _, x := range h.Sessions.All() {
+		for _, x := range h.Sessions.Here() {
 			x.Send(ctx, xmpp.NewMessage("headline", h.JID, x.JID,
 				xmpp.TextEl(xmpp.NSClient, "subject", subject), xmpp.TextEl(xmpp.NSClient, "body", in.Announcement)))
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/modules/register"
-	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 // freePort is a port on which nobody listens.
@@ -204,7 +203,6 @@ func TestRetiredListeners(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
 	fmt.Fprint(c, "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' to='localhost'>")
 	if _, err := c.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
@@ -226,7 +224,8 @@ func TestRetiredListeners(t *testing.T) {
 	if len(s.listeners) != 2 || len(s.listens()) != 1 || at.c2s.Count() != 1 || s.listens()[0].ln != at.ln {
 		t.Errorf("%d listeners, %d let clients in", len(s.listeners), len(s.listens()))
 	}
-	at.c2s.Shutdown(t.Context(), stream.SystemShutdown)
+	c.Close()
+	eventually(t, "the client has gone", func() bool { return at.c2s.Count() == 0 })
 	reload("")
 	if len(s.listeners) != 0 {
 		t.Errorf("%d listeners are left", len(s.listeners))

@@ -66,7 +66,7 @@ func TestWhereSessionsLive(t *testing.T) {
 		"sql would hide sessions":  {yaml: "sm_db_type: sql", wrong: "t.yml:2:13: sm_db_type: sql is not built"},
 		"no such place":            {yaml: "sm_db_type: etcd", wrong: `"etcd" is not one of mnesia, redis`},
 		"a port is no port":        {yaml: "see_other_host: a:0", wrong: `"0" is not a port`},
-		"a redis that has no name": {yaml: "redis_server: 'unix:'", wrong: "the path of the socket is missing"},
+		"a redis that has no name": {yaml: "redis_server: 'unix:'", wrong: "the path of the socket after unix:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "t.yml")

@@ -12,7 +12,12 @@ import (
 )
 
 // Reloaded runs in the server's table when a new configuration is in force.
-var Reloaded = hooks.NewEvent[struct{}]("config_reloaded", "A new configuration is in force.")
+var Reloaded = hooks.NewEvent[Reload]("config_reloaded", "A new configuration is in force.").Everywhere(hooks.JSON[Reload]())
+
+// A Reload says where a new configuration is in force.
+type Reload struct {
+	Node string `json:"node"`
+}
 
 // reload reads the configuration again and applies what can be applied while
 // the server runs. It returns a sentence for everything that cannot. An error
@@ -38,7 +43,10 @@ func (s *Server) reload(ctx context.Context) (left []string, err error) {
 	}
 	left = s.reloadHosts(ctx, old, fresh)
 	left = append(left, s.reloadListeners(fresh)...)
-	Reloaded.Run(ctx, s.hooks, struct{}{})
+	if s.member != nil && old.redis != fresh.redis {
+		left = append(left, "the redis options have changed; Redis is connected to anew by a restart only")
+	}
+	Reloaded.Run(ctx, s.hooks, Reload{s.opt.node()})
 	for _, l := range left {
 		s.log.Warn("not applied: " + l)
 	}
@@ -125,6 +133,9 @@ func (v *virtualHost) reload(ctx context.Context, fresh *hostConfig) (left []str
 	moved := !same(old.sql, fresh.sql)
 	if moved {
 		left = append(left, "the sql options of "+v.Domain+" have changed; the database is opened anew by a restart only")
+	}
+	if !same(old.session, fresh.session) {
+		left = append(left, "sm_db_type, default_ram_db and the cache options of sessions of "+v.Domain+" take effect after a restart")
 	}
 	if old.options.Language != fresh.options.Language {
 		left = append(left, "language of "+v.Domain+" takes effect after a restart")

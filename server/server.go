@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabberd/gabberd/acl"
@@ -67,6 +68,7 @@ type Server struct {
 	certs    *certificates
 	groups   acl.Groups
 	member   *membership  // nil on a server that is alone
+	serving  atomic.Bool  // everything is built
 	rules    *acl.Ruleset // of the server as a whole
 	stop     context.CancelCauseFunc
 	ctx      context.Context
@@ -144,6 +146,7 @@ func (s *Server) build() (err error) {
 
 // serve lets clients and operators in and waits for the end.
 func (s *Server) serve() error {
+	s.serving.Store(true)
 	if s.member != nil {
 		s.member.cluster.Start()
 	}

@@ -37,31 +37,41 @@ type waiting struct {
 
 type unparkedKey struct{}
 
-// waits reports whether st has to stand in line behind others for its user.
-func (p *parked) waits(ctx context.Context, st *xmpp.Stanza) bool {
+// waits puts st in line behind others for its user, if there are any.
+func (ss *Sessions) waits(ctx context.Context, st *xmpp.Stanza) bool {
+	p := &ss.parked
 	if !p.any.Load() || ctx.Value(unparkedKey{}) != nil {
 		return false
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.users[st.To.Bare()] != nil
+	l := p.users[st.To.Bare()]
+	taken := l != nil && p.join(ctx, l, st)
+	p.mu.Unlock()
+	if l != nil && !taken {
+		ss.refusePark(ctx, st)
+	}
+	return l != nil
 }
 
 // park keeps st until the store is back. If there is too much already its sender
 // is told.
 func (ss *Sessions) park(ctx context.Context, st *xmpp.Stanza) {
-	if !ss.parked.add(ctx, st) && st.Kind != xmpp.Presence {
+	if !ss.parked.add(ctx, st) {
+		ss.refusePark(ctx, st)
+	}
+}
+
+func (ss *Sessions) refusePark(ctx context.Context, st *xmpp.Stanza) {
+	if st.Kind != xmpp.Presence {
 		ss.router.Bounce(ctx, st, xmpp.ResourceConstraint.WithText("It cannot be told at the moment where the addressee is; try again later"))
 	}
 }
 
+// add begins a line for the user of st if there is none, and puts st into it. False
+// says that there is too much already.
 func (p *parked) add(ctx context.Context, st *xmpp.Stanza) bool {
-	size := st.Size()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.n >= maxParked || p.size+size > maxParkedBytes {
-		return false
-	}
 	if p.users == nil {
 		p.users = map[xmpp.JID]*line{}
 	}
@@ -69,7 +79,21 @@ func (p *parked) add(ctx context.Context, st *xmpp.Stanza) bool {
 	l := p.users[user]
 	if l == nil {
 		l = &line{}
+		if !p.join(ctx, l, st) {
+			return false
+		}
 		p.users[user.Clone()] = l
+		p.any.Store(true)
+		return true
+	}
+	return p.join(ctx, l, st)
+}
+
+// join puts st into a line.
+func (p *parked) join(ctx context.Context, l *line, st *xmpp.Stanza) bool {
+	size := st.Size()
+	if p.n >= maxParked || p.size+size > maxParkedBytes {
+		return false
 	}
 	r := ReceiptOf(ctx)
 	r.Hold()
@@ -82,7 +106,6 @@ func (p *parked) add(ctx context.Context, st *xmpp.Stanza) bool {
 	}
 	p.n++
 	p.size += size
-	p.any.Store(true)
 	return true
 }
 

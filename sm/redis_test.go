@@ -56,8 +56,12 @@ func nodesSeeEachOther(t *testing.T, w *world) {
 		}
 	}
 	remove(t, a.store, s)
+	a.store.Changed(context.Background(), s) // comes too late to bring it back
 	b.sees(other)
 	a.sees(other)
+	if all := must[[]*sm.Session](t)(b.store.Fresh(romeo)); !holds(all, other) {
+		t.Errorf("removed, and still there: %s", ids(all))
+	}
 	remove(t, b.store, other)
 	a.sees()
 	if keys, err := a.client.Keys(context.Background(), a.client.Key("sm*")).Result(); !a.client.IsCluster() && (err != nil || len(keys) != 0) {

@@ -251,8 +251,9 @@ func TestFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.sees(fresh)
-	if n, err := b.store.Sweep(context.Background(), "a", 4, nil); n != 0 || err != nil {
-		t.Errorf("swept %d, %v: Rewrite has left something", n, err)
+	var gone tally // Rewrite has left to a sweep, which tells of it, what is of a former epoch
+	if n, err := b.store.Sweep(context.Background(), "a", 4, gone.gone); n != 1 || gone.of[old.ID] != 1 || err != nil {
+		t.Errorf("swept %d, %v, %v", n, gone.of, err)
 	}
 	if len(a.fenced) != 0 {
 		t.Error("fenced in its new epoch")

@@ -10,10 +10,8 @@ import (
 	"github.com/gabberd/gabberd/storage/redis/redistest"
 )
 
-// Whatever others write into our hashes is ignored, counted, said once and left
-// alone, and costs nobody anything.
-func TestForeignFields(t *testing.T) {
-	server := redistest.Start(t)
+// foreignFields is what others may write into our hashes.
+func foreignFields() map[string]func() (field, value string) {
 	like := func(change func(*sm.Record)) (field, value string) {
 		rec := sm.RecordOf(sessionOn("a", "romeo@localhost/foreign"), 1)
 		field = rec.ID().String()
@@ -21,7 +19,7 @@ func TestForeignFields(t *testing.T) {
 		return field, rec.String()
 	}
 	prio := 0
-	for name, make := range map[string]func() (field, value string){
+	return map[string]func() (field, value string){
 		"a word":           func() (string, string) { return "hello", "world" },
 		"an Erlang term":   func() (string, string) { return "\x83h\x02a\x01", "\x83m\x00\x00\x00\x01x" },
 		"no JSON":          func() (string, string) { f, _ := like(func(*sm.Record) {}); return f, "world" },
@@ -43,7 +41,14 @@ func TestForeignFields(t *testing.T) {
 			return like(func(r *sm.Record) { r.Priority, r.Presence = &prio, "<message/>" })
 		},
 		"a field of nobody": func() (string, string) { _, v := like(func(*sm.Record) {}); return "1-1@", v },
-	} {
+	}
+}
+
+// Whatever others write into our hashes is ignored, counted, said once and left
+// alone, and costs nobody anything.
+func TestForeignFields(t *testing.T) {
+	server := redistest.Start(t)
+	for name, make := range foreignFields() {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, server)
 			a, b := w.join("a"), w.join("b")

@@ -18,8 +18,8 @@ import (
 // rewriteWindow is how many writes of a Rewrite are under way at once.
 const rewriteWindow = 4 * maxBatch
 
-// Rewrite writes every session of this node again and removes what Redis has of
-// sessions that are not here. It is for when Redis is back, was emptied, or this
+// Rewrite writes every session of this node again, and removes what Redis has of
+// sessions of this epoch that are not here any more. It is for when Redis is back, was emptied, or this
 // node has taken a new epoch; and for when Behind says so. settle, which may be
 // nil, is called for every session whose user has several with its address, with all
 // sessions of the user. The error wraps ErrAway; then it should be called again.
@@ -38,6 +38,7 @@ func (r *Redis) Rewrite(ctx context.Context, settle func(s *Session, all []*Sess
 }
 
 func (r *Redis) rewrite(ctx context.Context, settle func(*Session, []*Session)) error {
+	var failed error
 	here := r.mem.Here()
 	window := make([]*write, 0, rewriteWindow)
 	for len(here) > 0 {
@@ -53,8 +54,13 @@ func (r *Redis) rewrite(ctx context.Context, settle func(*Session, []*Session)) 
 		here = here[n:]
 		for _, w := range window {
 			<-w.done // the pipe is bounded
-			if w.err != nil {
+			switch {
+			case w.err == nil:
+			case errors.Is(w.err, redis.ErrAway), isFence(w.err):
 				return w.err
+			default: // of this one session
+				failed = w.err
+				continue
 			}
 			all := r.join(r.mem.Local(w.user), w.got)
 			if settle != nil && several(w.s.JID, all) {
@@ -62,7 +68,7 @@ func (r *Redis) rewrite(ctx context.Context, settle func(*Session, []*Session)) 
 			}
 		}
 	}
-	return nil
+	return failed
 }
 
 // several reports whether more than one of the sessions has the address j.
@@ -77,16 +83,17 @@ func several(j xmpp.JID, all []*Session) bool {
 }
 
 // repair removes what stands in the indexes of this node, and in the hashes of
-// users that they name, without being here.
+// users that they name, without being here. What is of a former epoch is left to
+// Sweep, which tells others of it.
 func (r *Redis) repair(ctx context.Context) error {
-	name := r.nodes.Name()
+	name, now := r.nodes.Name(), strconv.FormatUint(r.nodes.Epoch(), 10)
 	return r.each(ctx, name, 0, nil, func(found []entry) error {
 		var dels []*write
 		for _, e := range found {
 			if r.holds(e.user, e.id) {
 				continue
 			}
-			w := &write{r: r, kind: del, user: e.user, id: e.id, done: make(chan struct{})}
+			w := &write{r: r, kind: del, user: e.user, id: e.id, only: epochs{from: now}, done: make(chan struct{})}
 			if err := r.writes.push(ctx, w); err != nil {
 				return fmt.Errorf("remove old sessions: %w", err)
 			}
@@ -221,25 +228,27 @@ func (r *Redis) Sweep(ctx context.Context, node string, epoch uint64, gone func(
 // remove removes sessions that were written in epochs up to epoch, and calls gone
 // for those that were still there.
 func (r *Redis) remove(ctx context.Context, all []entry, epoch uint64, gone func(*Session)) (n int, err error) {
-	limit := strconv.FormatUint(epoch, 10)
+	limit := epochs{to: strconv.FormatUint(epoch, 10)}
 	p := r.client.Pipeline()
-	cmds := make([]*goredis.Cmd, len(all))
+	dels := make([]*write, len(all))
 	for i, e := range all {
 		if rec, bad := ParseRecord(e.id.String(), e.short); bad == nil && rec.Epoch > epoch {
 			continue
 		}
-		cmds[i] = r.queueDel(ctx, p, e.user, e.id, limit)
+		dels[i] = &write{r: r, kind: del, user: e.user, id: e.id, only: limit}
+		dels[i].sendDel(ctx, p)
 	}
 	_, _ = p.Exec(ctx) // every command has its own error
 	p = r.client.Pipeline()
 	for i, e := range all {
-		if cmds[i] == nil {
+		if dels[i] == nil {
 			continue
 		}
-		record, over, bad := r.removed(e, cmds[i])
+		record, over, bad := r.removed(e, dels[i].script)
 		err = cmp.Or(err, bad)
 		if over && r.client.IsCluster() {
-			(&write{r: r, user: e.user, id: e.id, second: true}).sendDel(ctx, p)
+			dels[i].second = true
+			dels[i].sendDel(ctx, p)
 		}
 		if record == "" {
 			continue
@@ -265,9 +274,9 @@ func (r *Redis) removed(e entry, cmd *goredis.Cmd) (record string, over bool, er
 	switch text := answerText(err); {
 	case err == nil, errors.Is(err, redis.Nil):
 		return record, true, nil
-	case strings.HasPrefix(text, "NEWER "):
+	case text == otherEpoch:
 		return "", false, nil
-	case strings.HasPrefix(text, "FOREIGN "):
+	case text == foreignValue:
 		r.foreign.found(r.userKey(e.user), e.id.String(), errNotOurs)
 		return "", true, nil
 	}

@@ -49,7 +49,8 @@ type write struct {
 	f       *flight      // of a put
 	script  *goredis.Cmd // nil if there was nothing to do
 	indexes []goredis.Cmder
-	second  bool // the user's hash is done, what is left are the indexes
+	second  bool   // the user's hash is done, what is left are the indexes
+	only    epochs // of a del
 
 	done chan struct{}
 	got  *others // of a put, once done
@@ -120,29 +121,32 @@ func (w *write) sendDel(ctx context.Context, p goredis.Pipeliner) {
 		w.indexes = append(w.indexes, p.HDel(ctx, w.r.hostKey(), host), p.HDel(ctx, w.r.nodeKey(w.id.Node), node))
 		return
 	}
-	w.script = w.r.queueDel(ctx, p, w.user, w.id, "")
-}
-
-// queueDel puts the removal of one session into p. epoch is the highest one whose
-// records may go, empty for any.
-func (r *Redis) queueDel(ctx context.Context, p goredis.Pipeliner, user xmpp.JID, id ID, epoch string) *goredis.Cmd {
-	w := &write{r: r, user: user, id: id}
 	keys := w.keys()
-	n := notice{Drop: user.String(), Node: r.nodes.Name(), Gone: id.String()}
-	args := []any{id.String(), r.client.Key("sm"), n.String(), epoch}
-	if r.client.IsCluster() {
+	n := notice{Drop: w.user.String(), Node: w.r.nodes.Name(), Gone: w.id.String()}
+	args := []any{w.id.String(), w.r.client.Key("sm"), n.String(), w.only.from, w.only.to}
+	if w.r.client.IsCluster() {
 		keys = keys[:1]
 	} else {
-		host, node := w.fields()
 		args = append(args, host, node)
 	}
-	return delScript.Queue(ctx, p, keys, args...)
+	w.script = delScript.Queue(ctx, p, keys, args...)
 }
+
+// epochs are those whose records may be removed, both counted in; empty is any.
+type epochs struct{ from, to string }
+
+// Answers of delScript about records that it has left alone.
+const (
+	otherEpoch   = "ANOTHER epoch"
+	foreignValue = "FOREIGN value"
+)
 
 // read implements task.
 func (w *write) read(ctx context.Context, last bool) bool {
 	err := w.failed()
 	switch {
+	case answerText(err) == otherEpoch, answerText(err) == foreignValue: // not to be removed
+		close(w.done)
 	case err == nil && w.script != nil && w.r.client.IsCluster() && !w.second:
 		w.second = true // not before: an index must not name what is not there yet
 		w.landed()
@@ -190,10 +194,8 @@ func (w *write) landed() {
 // fail implements task.
 func (w *write) fail(err error) {
 	w.r.behind.Store(true)
-	if text, ok := strings.CutPrefix(answerText(err), "FENCED "); ok {
-		if epoch, bad := strconv.ParseUint(text, 10, 64); bad == nil {
-			w.r.isFenced(epoch)
-		}
+	if isFence(err) {
+		w.r.fence(err)
 	} else if !errors.Is(err, redis.ErrAway) && !errors.Is(err, ErrAway) {
 		w.r.log.Error("session could not be written to Redis", "user", w.user.String(), "error", err)
 	}
@@ -214,8 +216,17 @@ func answerText(err error) string {
 	return ""
 }
 
-// isFenced reports, once for each epoch, that this node was taken for dead.
-func (r *Redis) isFenced(epoch uint64) {
+// fenced is how Redis answers a write of an epoch that is over.
+const fenced = "FENCED "
+
+func isFence(err error) bool { return strings.HasPrefix(answerText(err), fenced) }
+
+// fence reports, once for each epoch, that this node was taken for dead.
+func (r *Redis) fence(err error) {
+	epoch, bad := strconv.ParseUint(strings.TrimPrefix(answerText(err), fenced), 10, 64)
+	if bad != nil {
+		return // it is not a number there; the script knows better than to compare it
+	}
 	if old := r.fenced.Load(); epoch > old && r.fenced.CompareAndSwap(old, epoch) && r.opt.Fenced != nil {
 		r.opt.Fenced(epoch)
 	}

@@ -18,8 +18,7 @@ func (ss *Sessions) Route(ctx context.Context, st *xmpp.Stanza) {
 // Reroute is Route for a stanza that has been here before: whoever it was given to
 // could not deliver it. Those who hook Receive have seen it.
 func (ss *Sessions) Reroute(ctx context.Context, st *xmpp.Stanza) {
-	if ss.parked.waits(ctx, st) {
-		ss.park(ctx, st)
+	if ss.waits(ctx, st) {
 		return
 	}
 	switch st.Kind {
@@ -225,7 +224,7 @@ func (ss *Sessions) deliver(ctx context.Context, s *Session, st *xmpp.Stanza) {
 		ss.refuse(ctx, st)
 		return
 	}
-	if st.Kind == xmpp.Presence {
+	if st.Kind == xmpp.Presence && !s.remote { // there it is asked when it arrives
 		if st = PresenceIn.Run(ctx, ss.hooks, st, s); st == nil {
 			return
 		}

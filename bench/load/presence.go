@@ -3,6 +3,8 @@ package load
 import (
 	"bytes"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -20,7 +22,7 @@ func (w *worker) place(user, contact int) (int, bool) {
 	half := w.Contacts / 2
 	d := (contact - user + half + w.Sessions) % w.Sessions
 	switch {
-	case d == half || d > w.Contacts:
+	case contact < 0 || contact >= w.Sessions || d == half || d > w.Contacts:
 		return 0, false
 	case d > half:
 		d--
@@ -64,7 +66,7 @@ func (w *worker) presence() error {
 			return // from logging in, or one's own
 		}
 		i, known := w.place(s.number, int(st.flow))
-		if !known || int(st.flow) >= len(all) || failed(e) {
+		if !known || failed(e) {
 			w.wrong(e)
 			return
 		}
@@ -94,7 +96,9 @@ func (w *worker) befriend() error {
 	if w.friends(all) {
 		return nil
 	}
-	w.subscribe(all)
+	if err := w.subscribe(all); err != nil {
+		return err
+	}
 	ok := w.loop.until(30*time.Second, func() bool {
 		w.loop.rest(300 * time.Millisecond)
 		return w.friends(all)
@@ -125,28 +129,59 @@ func (w *worker) friends(all []*session) bool {
 	return complete == len(all)
 }
 
-// subscribe lets everybody ask all contacts, who agree. Few are under way at a
-// time: it is no measurement.
-func (w *worker) subscribe(all []*session) {
-	asked, agreed := 0, 0
+// atOnce is how many pairs become friends at the same time: it is no
+// measurement.
+const atOnce = 32
+
+// subscribe makes friends of everybody and the contacts that come behind him on
+// the ring. He asks, they agree and ask in turn, he agrees; so a pair's requests
+// never cross, of which servers make different things.
+func (w *worker) subscribe(all []*session) error {
+	begun, done := 0, 0
 	w.loop.handle = func(s *session, e []byte) {
 		if !is(e, "presence") {
 			return
 		}
-		switch string(attribute(e, "type")) {
-		case "subscribe":
-			from, _, _ := bytes.Cut(attribute(e, "from"), []byte("/"))
+		from, _, _ := bytes.Cut(attribute(e, "from"), []byte("/"))
+		kind := string(attribute(e, "type"))
+		if kind != "subscribe" && kind != "subscribed" {
+			return
+		}
+		i, known := w.place(s.number, w.member(string(from)))
+		first := i >= w.Contacts/2
+		switch {
+		case !known:
+			w.wrong(e)
+		case kind == "subscribed" && !first:
+			done++
+		case kind == "subscribe":
 			w.loop.send(s, []byte("<presence type='subscribed' to='"+string(from)+"'/>"))
-		case "subscribed":
-			agreed++
+			if !first {
+				w.loop.send(s, []byte("<presence type='subscribe' to='"+string(from)+"'/>"))
+			}
 		}
 	}
-	for i := range w.Contacts {
+	for i := w.Contacts / 2; i < w.Contacts; i++ {
 		for n, s := range all {
 			w.loop.send(s, []byte("<presence type='subscribe' to='"+all[w.contact(n, i)].bare+"'/>"))
-			asked++
-			w.loop.until(5*time.Second, func() bool { return asked-agreed < 64 })
+			begun++
+			if !w.loop.until(patience, func() bool { return begun-done < atOnce }) {
+				return fmt.Errorf("only %d of %d subscriptions were agreed on", done, begun)
+			}
 		}
 	}
-	w.loop.until(w.Patience, func() bool { return agreed >= asked })
+	if !w.loop.until(patience, func() bool { return done == begun }) {
+		return fmt.Errorf("only %d of %d subscriptions were agreed on", done, begun)
+	}
+	return nil
+}
+
+// member is the number of a session by its user's address; -1 for a stranger.
+func (w *worker) member(bare string) int {
+	number := strings.TrimPrefix(strings.TrimSuffix(bare, "@"+w.Target.Domain), w.Target.Prefix)
+	n, err := strconv.Atoi(number)
+	if n -= w.First; err != nil || n < 0 || n >= w.Sessions {
+		return -1
+	}
+	return n
 }

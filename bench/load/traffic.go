@@ -60,8 +60,7 @@ func (t *traffic) measure() error {
 	}
 	w.loop.rest(200 * time.Millisecond)
 	t.from = w.now()
-	clear := Tally{}
-	w.tally.Measured = clear.Measured
+	w.tally.Measured = Tally{}.Measured
 	if err := w.phase("measure"); err != nil {
 		return err
 	}

@@ -12,11 +12,10 @@ func Version(t Target) (string, error) {
 	if err := local(t.Address); err != nil {
 		return "", err
 	}
-	keys, err := openKeyring(t.Keys)
+	keys, err := openKeyring("")
 	if err != nil {
 		return "", err
 	}
-	defer keys.close()
 	w.keys, w.tls = keys, tlsConfig(t)
 	s := w.users(0, 1)[0]
 	defer s.close()

@@ -34,6 +34,8 @@ type device struct {
 	next    int              // the node to try next
 	away    bool             // told to stay away when it has no stream
 	move    bool             // told to log out, and come back if it is not away
+	vanish  bool             // told to leave its connection as it is and make a new one
+	present bool             // the server has heard of its presence
 	changed chan struct{}    // closed and replaced when away or move changes
 	seen    map[string]*view // what it has seen of friends on this stream, by full JID
 }
@@ -86,8 +88,10 @@ func (d *device) live(ctx context.Context) {
 		case away:
 			wait = time.Hour
 		default:
+			began := time.Now()
 			s, err := login(ctx, n, d.user, d.resource)
 			if err == nil {
+				d.run.figures.add("any", "a login", time.Since(began))
 				d.serve(ctx, s)
 				wait = 0
 				break
@@ -136,7 +140,7 @@ func (d *device) begin(s *stream) {
 	d.run.ledger.connected(s)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stream, d.seen, d.move = s, map[string]*view{}, d.away
+	d.stream, d.seen, d.move, d.present = s, map[string]*view{}, d.away, false
 	for _, el := range s.early {
 		d.take(s, el, false)
 	}
@@ -175,11 +179,27 @@ func (d *device) work(s *stream, n int) {
 		s.end(errSilent)
 	}
 	d.mu.Lock()
-	move := d.move
-	d.move = false
+	move, vanish := d.move, d.vanish
+	d.move, d.vanish = false, false
 	d.mu.Unlock()
-	if move {
+	switch {
+	case vanish:
+		s.abandon()
+	case move:
 		s.leave()
+	}
+}
+
+// errVanished is how a stream ends whose client has lost its network.
+var errVanished = errors.New("lost the network")
+
+// abandon has the device stop reading and writing, and leaves the connection open.
+func (s *stream) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why == nil {
+		s.why = errVanished
+		_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reader
 	}
 }
 
@@ -219,6 +239,10 @@ func (d *device) read(s *stream) {
 // close answers the end of a stream as a good client does: what has come is
 // acknowledged, and the connection is closed when the server has closed it.
 func (d *device) close(s *stream, why error) {
+	if errors.Is(s.over(), errVanished) {
+		d.run.lose(s.conn)
+		return
+	}
 	if !d.lazy {
 		s.acknowledge(false)
 	}

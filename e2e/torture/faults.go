@@ -24,6 +24,8 @@ func (r *run) kinds() map[string]func(context.Context, *fault) error {
 		"kick": r.kick,
 		"kill": r.kill,
 		"roll": r.roll,
+
+		"vanish": r.vanish,
 	}
 	if r.redis != nil {
 		maps.Copy(all, map[string]func(context.Context, *fault) error{
@@ -35,6 +37,7 @@ func (r *run) kinds() map[string]func(context.Context, *fault) error {
 			"freeze":       r.freeze,
 			"foreign":      r.foreign,
 			"kill-two":     r.killTwo,
+			"kill-restart": r.killRestart,
 			"kill-outage":  r.killInOutage,
 		})
 	}
@@ -64,6 +67,24 @@ func (r *run) killTwo(ctx context.Context, f *fault) error {
 		}
 		return m.kill()
 	})
+}
+
+// killRestart ends a node, which starts again before anybody can have found out.
+func (r *run) killRestart(ctx context.Context, f *fault) error {
+	n := r.victim()
+	r.ledger.describe(f, n.name)
+	began := time.Now()
+	if err := n.kill(); err != nil {
+		return err
+	}
+	if err := r.startNode(ctx, n); err != nil {
+		return err
+	}
+	if err := r.settled(ctx); err != nil {
+		return err
+	}
+	r.figures.add(f.kind, "all clients connected and listed everywhere, from the death", time.Since(began))
+	return nil
 }
 
 // death has nodes die, looks what the others make of it, and starts them again.
@@ -102,10 +123,13 @@ func (r *run) death(ctx context.Context, f *fault, dead []*node, die func() erro
 // streams break.
 func (r *run) halfOf(nodes []*node) []*device {
 	var out []*device
-	for i, d := range r.devices {
-		if s := d.current(); s != nil && slices.Contains(nodes, s.node) && i%2 == 0 {
-			d.stayAway()
-			out = append(out, d)
+	takes := r.chance.IntN(2) == 0
+	for _, d := range r.devices {
+		if s := d.current(); s != nil && slices.Contains(nodes, s.node) {
+			if takes = !takes; takes {
+				d.stayAway()
+				out = append(out, d)
+			}
 		}
 	}
 	return out
@@ -153,7 +177,7 @@ func (r *run) noticed(ctx context.Context, f *fault, mourned []*device, began ti
 // told, and when, goes to told.
 func (r *run) untold(mourned []*device, told func(since time.Time)) string {
 	for _, d := range r.devices {
-		if d.current() == nil {
+		if s := d.current(); s == nil || s.node.frozen.Load() {
 			continue
 		}
 		for _, m := range d.friends {

@@ -144,6 +144,8 @@ func (l *ledger) judgeRepetition(m *message, first, again *arrival) string {
 	}
 	fault := l.faulty(first.at.Add(-charging), again.at)
 	switch {
+	case fault == nil && l.otherBroke(m, first, again):
+		return "it went to a user, and another device's stream broke"
 	case !first.proved.IsZero() && l.faulty(first.at.Add(-charging), first.proved.Add(charging)) == nil:
 		l.violate("REPEATED although its recipient had acknowledged it\n%s", l.history(m))
 		return "forbidden"
@@ -156,6 +158,15 @@ func (l *ledger) judgeRepetition(m *message, first, again *arrival) string {
 		return fault.kind + ", on one stream"
 	}
 	return fault.kind
+}
+
+// otherBroke reports whether m was for all devices of a user and the stream of another
+// one than that of these copies ended between them: what that one has not acknowledged
+// goes to the user again.
+func (l *ledger) otherBroke(m *message, first, again *arrival) bool {
+	return m.to == m.user() && slices.ContainsFunc(l.breaks[m.user()], func(e event) bool {
+		return e.who != first.by.full() && e.at.After(first.at.Add(-charging)) && e.at.Before(again.at.Add(charging))
+	})
 }
 
 // judgeAddress: where nothing happened, a message to a full JID arrives there.
@@ -199,7 +210,7 @@ func (l *ledger) history(m *message) string {
 	}
 	add(m.acked, "acknowledged to its sender")
 	for i, a := range m.arrived {
-		add(a.at, "copy %d at %s, stream %d on %s, stanza %d, stanza-id %q%s%s", i+1, a.by.full(), a.on.serial, a.on.node.name, a.number, a.sid, word(a.delayed, ", delayed"), word(a.late, ", late"))
+		add(a.at, "copy %d at %s, stream %d on %s, stanza %d, stanza-id %q%s%s%s", i+1, a.by.full(), a.on.serial, a.on.node.name, a.number, a.sid, word(a.delayed, ", delayed"), word(a.early, ", before its presence"), word(a.late, ", late"))
 		add(a.acked, "copy %d acknowledged to the server", i+1)
 		add(a.proved, "copy %d: the server has read that", i+1)
 	}

@@ -39,6 +39,7 @@ type arrival struct {
 	number  uint32 // among the stanzas of the stream
 	sid     string // stanza-id by the recipient; empty without
 	delayed bool
+	early   bool      // before the server had heard of the device's presence
 	acked   time.Time // when it was acknowledged to the server; zero if not
 	proved  time.Time // when the server had certainly read that; zero if it never said so
 	late    bool      // an earlier one of the pair came after a later one
@@ -95,6 +96,7 @@ type ledger struct {
 	seqs      map[pair]int        // the last made up; no device
 	last      map[pair]*message   // the last of those that arrived in order
 	streams   map[string]*stream  // of each full JID, while it lasts
+	breaks    map[string][]event  // ends of streams, by user
 	diary     []event             // the latest beginnings and ends of streams
 	faults    []*fault
 	judged    time.Time // when the laws were last applied
@@ -113,7 +115,8 @@ type totals struct {
 
 func newLedger() *ledger {
 	return &ledger{
-		start: time.Now(), messages: map[string]*message{}, seqs: map[pair]int{}, last: map[pair]*message{},
+		breaks: map[string][]event{},
+		start:  time.Now(), messages: map[string]*message{}, seqs: map[pair]int{}, last: map[pair]*message{},
 		streams:   map[string]*stream{},
 		latencies: map[int][]time.Duration{}, waited: map[string]int{},
 		totals: totals{bounced: map[string]int{}, repeated: map[string]int{}},
@@ -136,6 +139,8 @@ func (l *ledger) disconnected(s *stream, why error) {
 	if l.streams[s.full] == s {
 		delete(l.streams, s.full)
 	}
+	user := bare(s.full)
+	l.breaks[user] = append(l.breaks[user], event{s.ended, s.full, ""})
 	l.note(s.full, fmt.Sprintf("stream %d on %s ends: %v", s.serial, s.node.name, why))
 }
 
@@ -303,6 +308,7 @@ func (l *ledger) turn() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.round++
+	clear(l.breaks)
 	for id, m := range l.messages {
 		if m.round < l.round-1 {
 			delete(l.messages, id)
@@ -318,7 +324,7 @@ func (l *ledger) violate(format string, args ...any) {
 }
 
 // maxBroken is how many broken laws are described; one mistake breaks many.
-const maxBroken = 20
+const maxBroken = 6
 
 // accuse enters a broken law.
 func (l *ledger) accuse(format string, args ...any) {

@@ -28,6 +28,7 @@ func main() {
 	flag.DurationVar(&o.lasting, "for", time.Minute, "go on with rounds until so much time has passed; every fault has at least one")
 	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano()%100000, "of everything that is left to chance")
 	flag.IntVar(&o.users, "users", o.users, "how many users there are; every third has two devices")
+	flag.IntVar(&o.friends, "friends", o.friends, "how many of them see each other's presence")
 	flag.Float64Var(&o.rate, "rate", o.rate, "messages that each device sends a second")
 	flag.IntVar(&o.share, "share", o.share, "messages that must pass before and after each fault")
 	flag.BoolVar(&o.alone, "alone", false, "one server with its sessions in memory instead of a cluster")

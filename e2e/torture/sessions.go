@@ -191,6 +191,31 @@ func (r *run) kick(ctx context.Context, f *fault) error {
 	return nil
 }
 
+// vanish has clients lose their network, as telephones do: the connection stays, and
+// nobody reads it. They come back on another node or the same, with the same resource.
+func (r *run) vanish(ctx context.Context, f *fault) error {
+	for range 3 {
+		began := time.Now()
+		for i, d := range r.devices {
+			if s := d.current(); s != nil && r.chance.IntN(2) == 0 {
+				d.tell(func() {
+					d.vanish = true
+					d.next = (slices.Index(r.nodes, s.node) + i%2) % len(r.nodes)
+				})
+			}
+		}
+		if err := pass(ctx, time.Second); err != nil {
+			return err
+		}
+		if err := r.settled(ctx); err != nil {
+			return err
+		}
+		r.figures.add(f.kind, "all who lost their network are back", time.Since(began))
+	}
+	r.find()
+	return nil
+}
+
 // unbroken has devices keep their streams through what happens. It is asked before,
 // and what it returns after.
 func (r *run) unbroken(through string) (check func()) {

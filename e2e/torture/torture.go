@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,7 @@ type options struct {
 	lasting time.Duration // rounds go on for so long
 	seed    int64
 	users   int
+	friends int     // how many of the users see each other's presence
 	rate    float64 // messages of each device a second
 	share   int     // messages before and after each fault
 	alone   bool
@@ -33,13 +35,10 @@ type options struct {
 
 func defaults() options {
 	return options{
-		faults: []string{"calm", "bind", "kick", "kill", "redis-stop", "drop", "flush", "freeze", "foreign", "roll"},
-		users:  12, rate: 12, share: 400, level: "info", out: io.Discard,
+		faults: []string{"calm", "bind", "kick", "vanish", "kill", "kill-restart", "redis-stop", "drop", "flush", "freeze", "foreign", "roll"},
+		users:  12, friends: 6, rate: 12, share: 400, level: "info", out: io.Discard,
 	}
 }
-
-// friendly is how many of the users see each other's presence.
-const friendly = 6
 
 // A run is servers, clients and what happens to them.
 type run struct {
@@ -56,6 +55,26 @@ type run struct {
 	load    atomic.Bool // devices send
 	serials atomic.Int64
 	clients sync.WaitGroup
+
+	mu   sync.Mutex
+	lost []net.Conn // connections that clients have left as they were
+}
+
+// lose keeps a connection that nobody reads, until the run ends.
+func (r *run) lose(c net.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost = append(r.lost, c)
+}
+
+// find closes those connections.
+func (r *run) find() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.lost {
+		c.Close()
+	}
+	r.lost = nil
 }
 
 // torture is a whole run. The error says which laws were broken, or why it could
@@ -76,6 +95,7 @@ func torture(ctx context.Context, o options) (err error) {
 	defer func() {
 		cancel()
 		r.clients.Wait()
+		r.find()
 	}()
 	r.connect(ctx)
 	if err := r.rounds(ctx); err != nil {
@@ -192,8 +212,8 @@ func (r *run) people(ctx context.Context) error {
 			return err
 		}
 	}
-	for a := range min(friendly, r.users) {
-		for b := range min(friendly, r.users) {
+	for a := range min(r.friends, r.users) {
+		for b := range min(r.friends, r.users) {
 			if a == b {
 				continue
 			}

@@ -19,7 +19,7 @@ func TestCluster(t *testing.T) {
 func TestAlone(t *testing.T) {
 	o := defaults()
 	o.seed, o.share, o.out = 1, 150, t.Output()
-	o.alone, o.faults = true, []string{"calm", "bind", "kick", "kill", "roll"}
+	o.alone, o.faults = true, []string{"bind", "kick", "vanish", "kill", "roll"}
 	if err := torture(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}

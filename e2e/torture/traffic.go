@@ -58,6 +58,7 @@ func (d *device) take(s *stream, el *element, counted bool) {
 		d.message(s, el, counted)
 	case "presence":
 		s.count(nil, counted)
+		d.present = d.present || el.attr("from") == s.full
 		d.presence(el)
 	case "iq":
 		s.count(nil, counted)
@@ -85,7 +86,7 @@ func (d *device) message(s *stream, el *element, counted bool) {
 		d.bounced(s, id, el)
 		return
 	}
-	a := &arrival{at: time.Now(), by: d, on: s, delayed: el.child(nsDelay, "delay") != nil}
+	a := &arrival{at: time.Now(), by: d, on: s, delayed: el.child(nsDelay, "delay") != nil, early: !d.present}
 	for i := range el.Children {
 		c := &el.Children[i]
 		if c.XMLName.Space != nsSID || c.XMLName.Local != "stanza-id" || c.attr("by") != d.bare() {

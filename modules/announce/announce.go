@@ -59,8 +59,8 @@ func start(h *modules.Host, o options) error {
 	local.ToResource.Add(h, hooks.Normal, m.sent)
 	sm.SelfPresent.Add(h, hooks.Normal, m.greet)
 	Everywhere.Add(h, hooks.Normal, m.takePart)
-	MOTDChanged.AddElsewhere(h, hooks.Normal, func(ctx context.Context, _ struct{}) { m.readMOTD(ctx) })
-	local.ClearCache.AddEverywhere(h, hooks.Normal, func(ctx context.Context, _ *local.Host) { m.readMOTD(ctx) })
+	MOTDChanged.AddElsewhere(h, hooks.Normal, func(context.Context, struct{}) { m.crew.greet(m.readMOTD) })
+	local.ClearCache.AddEverywhere(h, hooks.Normal, func(context.Context, *local.Host) { m.crew.greet(m.readMOTD) })
 	adhoc.Offer(h, adhoc.Server(), hooks.Normal, m.menu())
 	h.Command(m.commands()...)
 	return nil
@@ -182,7 +182,8 @@ func (m *module) setMOTD(ctx context.Context, st *xmpp.Stanza) error {
 	return nil
 }
 
-// readMOTD reads the message of the day anew, which somebody else has changed.
+// readMOTD reads the message of the day anew, which somebody else has changed. It
+// waits for the database, which who brings the news does not.
 func (m *module) readMOTD(ctx context.Context) {
 	if err := m.motd.reload(ctx); err != nil {
 		m.host.Log.Error("the message of the day may be an old one", "error", err)

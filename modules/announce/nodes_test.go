@@ -42,21 +42,18 @@ func TestMessageOfTheDayOnTwoNodes(t *testing.T) {
 		return out
 	}
 	motd(here, "announce_motd_update", "localhost", "", "one")
-	if got := motd(there, "announce_motd_get", "localhost"); !strings.Contains(got, "one") {
-		t.Errorf("on the other node it is %q", got)
-	}
+	c.Await("the other node knows it", func() bool { return strings.Contains(motd(there, "announce_motd_get", "localhost"), "one") })
 	romeo := there.Available("romeo@localhost/orchard")
 	hears(c, romeo, "one")
 	motd(there, "announce_motd_set_online", "localhost", "", "two")
 	hears(c, romeo, "two")
+	c.Await("this node knows it", func() bool { return strings.Contains(motd(here, "announce_motd_get", "localhost"), "two") })
 	// Both nodes greet one after the other: when tybalt has been told, so was romeo, if he was.
 	again := here.Available("romeo@localhost/street")
 	hears(c, here.Available("tybalt@localhost/street"), "two")
 	hears(c, again, "")
 	motd(here, "announce_motd_delete", "localhost")
-	if got := motd(there, "announce_motd_get", "localhost"); strings.Contains(got, "two") {
-		t.Errorf("on the other node it is still %q", got)
-	}
+	c.Await("the other node has forgotten it", func() bool { return !strings.Contains(motd(there, "announce_motd_get", "localhost"), "two") })
 }
 
 // TestOnlineUsersOfAllNodesAreTold by whichever node is asked to.

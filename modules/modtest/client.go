@@ -16,7 +16,7 @@ type Client struct {
 	JID     xmpp.JID
 	Session *sm.Session
 
-	who auth.Identity
+	who  auth.Identity
 	s    *Server
 	done chan struct{}
 

@@ -35,10 +35,13 @@ func (m *roster) change(ctx context.Context, c change, f edit) (change, error) {
 	defer l.Unlock()
 	c, err := m.store.change(ctx, c, f)
 	if err != nil {
-		m.cache.forget(c.user) // who knows what the database made of it
-		Changed.Run(ctx, m.host.Hooks(), Change{User: c.user, Contact: c.contact})
-		if errors.Is(err, errManyItems) || errors.Is(err, errManyRequests) {
+		var refused *xmpp.Error
+		switch {
+		case errors.Is(err, errManyItems), errors.Is(err, errManyRequests):
 			return c, xmpp.ResourceConstraint.WithText(err.Error())
+		case !errors.As(err, &refused): // who knows what the database made of it
+			m.cache.forget(c.user)
+			Changed.Run(ctx, m.host.Hooks(), Change{User: c.user, Contact: c.contact})
 		}
 		return c, err
 	}

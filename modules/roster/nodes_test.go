@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/gabberd/gabberd/hooks"
@@ -16,6 +17,30 @@ import (
 func startNodes(t *testing.T, options string) *modtest.Nodes {
 	t.Helper()
 	return modtest.StartNodes(t, 2, "modules:\n  mod_roster: {"+options+"}\n"+rules, roster.Module)
+}
+
+// told waits until a client has got exactly that, in whatever order.
+func told(c *modtest.Nodes, who *modtest.Client, want ...string) {
+	var all []string
+	slices.Sort(want)
+	c.Await(who.JID.String()+" is told "+strings.Join(want, ", "), func() bool {
+		all = append(all, got(who)...)
+		slices.Sort(all)
+		return slices.Equal(all, want)
+	})
+}
+
+// pushes waits until a client has got so many pushes, and returns them.
+func pushes(c *modtest.Nodes, who *modtest.Client, n int) (list []*xmpp.Element) {
+	c.Await(who.JID.String()+" is told "+strconv.Itoa(n)+" times", func() bool {
+		for _, st := range who.Inbox() {
+			if st.Kind == xmpp.IQ && st.Type == "set" {
+				list = append(list, st.Payload())
+			}
+		}
+		return len(list) >= n
+	})
+	return list
 }
 
 // TestPushReachesClientsOfAnotherNode: those that have asked for the roster, and
@@ -33,15 +58,15 @@ func TestPushReachesClientsOfAnotherNode(t *testing.T) {
 		t.Fatal(got)
 	}
 	c.Settle()
-	expect(t, one, "push juliet@localhost none")
-	expect(t, two, "push juliet@localhost none")
+	told(c, one, "push juliet@localhost none")
+	told(c, two, "push juliet@localhost none")
 	expect(t, silent)
 	if got := set(two, `<item jid='juliet@localhost' subscription='remove'/>`); got != "result" {
 		t.Fatal(got)
 	}
 	c.Settle()
-	expect(t, one, "push juliet@localhost remove")
-	expect(t, two, "push juliet@localhost remove")
+	told(c, one, "push juliet@localhost remove")
+	told(c, two, "push juliet@localhost remove")
 	expect(t, silent)
 }
 
@@ -66,10 +91,7 @@ func TestSubscriptionIsSeenByBothNodes(t *testing.T) {
 		t.Errorf("romeo sees juliet: %v", both())
 	}
 	// Pushes and stanzas come from there on ways of their own.
-	want := []string{"from juliet@localhost/balcony", "push juliet@localhost none subscribe", "push juliet@localhost to", "subscribed from juliet@localhost"}
-	if g := got(romeo); !slices.Equal(slices.Sorted(slices.Values(g)), want) || g[0] != want[1] {
-		t.Errorf("romeo got %q, want these in some order: %q", g, want)
-	}
+	told(c, romeo, "push juliet@localhost none subscribe", "subscribed from juliet@localhost", "push juliet@localhost to", "from juliet@localhost/balcony")
 	juliet.Say(`<presence type='unsubscribed' to='romeo@localhost'/>`)
 	c.Settle()
 	if slices.Contains(both(), true) {
@@ -114,12 +136,10 @@ func TestPushSaysWhatIsStored(t *testing.T) {
 			c.Settle()
 			for _, x := range clients {
 				name, version := "", ""
-				for _, st := range x.Inbox() {
-					if st.Type == "set" {
-						name = st.Payload().Child(ns, "item").Attr("name")
-						if v := st.Payload().Attr("ver"); v != "" {
-							version = v
-						}
+				for _, query := range pushes(c, x, 6) {
+					name = query.Child(ns, "item").Attr("name")
+					if v := query.Attr("ver"); v != "" {
+						version = v
 					}
 				}
 				if name != "5" {
@@ -144,10 +164,8 @@ func TestStalePushHasNoVersion(t *testing.T) {
 	set(one, `<item jid='tybalt@localhost'/>`)
 	c.Settle()
 	var versions []bool
-	for _, st := range two.Inbox() {
-		if st.Type == "set" {
-			versions = append(versions, st.Payload().Attr("ver") != "")
-		}
+	for _, query := range pushes(c, two, 2) {
+		versions = append(versions, query.Attr("ver") != "")
 	}
 	if !slices.Equal(versions, []bool{false, true}) {
 		t.Errorf("pushes with a version: %v, want only the last", versions)

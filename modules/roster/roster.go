@@ -48,6 +48,8 @@ type roster struct {
 	host       *modules.Host
 	store      store
 	cache      *cache
+	ctx        context.Context // ends when the module begins to stop
+	news       news
 	locks      locks
 	interested *sm.Slot[struct{}] // sessions that have asked for the roster (RFC 6121 §2.2)
 	asked      *sm.Slot[struct{}] // available sessions that were shown waiting requests

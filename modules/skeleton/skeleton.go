@@ -75,7 +75,9 @@ func start(h *modules.Host, o options) error {
 	h.Feature(ns)
 	disco.LocalIdentity.Add(h, hooks.Normal, m.identity)
 
-	// What others tell: hooks.Normal unless there is a reason.
+	// What others tell: hooks.Normal unless there is a reason. On a cluster Add is
+	// for what is done once, as in a database; what a module keeps in memory hears
+	// the same event from all nodes with AddEverywhere.
 	sm.Present.Add(h, hooks.Normal, m.arrived)
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 

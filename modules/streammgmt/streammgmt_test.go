@@ -1,0 +1,167 @@
+package streammgmt_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gabberd/gabberd/modules/modtest"
+	"github.com/gabberd/gabberd/modules/streammgmt"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const ns = "urn:xmpp:sm:3"
+
+// wire is a client whose connection can count.
+type wire struct {
+	*modtest.Client
+	how  *sm.Acks
+	said []string
+}
+
+func (w *wire) Counts() bool { return w.how != nil }
+
+func (w *wire) Tell(el *xmpp.Element) { w.said = append(w.said, el.XML()) }
+
+func (w *wire) Count(how sm.Acks, el *xmpp.Element) bool {
+	if w.how != nil {
+		return false
+	}
+	w.how = &how
+	w.Tell(el)
+	return true
+}
+
+func element(t *testing.T, text string) *xmpp.Element {
+	t.Helper()
+	el, err := xmpp.ParseElement([]byte(text), xmpp.NSClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return el
+}
+
+// say says something that is no stanza, and returns the answer.
+func say(t *testing.T, s *modtest.Server, w *wire, text string) (answer string, done bool) {
+	t.Helper()
+	w.said = nil
+	session := sm.NewSession(xmpp.MustParse("romeo@localhost/orchard"), w)
+	done = sm.Nonzas.Run(t.Context(), s.Parts.Hooks, false, sm.Nonza{Session: session, Element: element(t, text)})
+	return strings.Join(w.said, ""), done
+}
+
+func TestEnable(t *testing.T) {
+	s := modtest.Start(t, "modules: {mod_stream_mgmt: {max_ack_queue: 7, ack_timeout: 9, resend_on_timeout: if_offline}}", streammgmt.Module)
+	for text, want := range map[string]string{
+		"<enable xmlns='" + ns + "'/>":                                           "<enabled xmlns='" + ns + "'/>",
+		"<enable xmlns='" + ns + "' resume='true' max='600' x='y'><z/></enable>": "<enabled xmlns='" + ns + "'/>",
+		"<enable xmlns='" + ns + "' resume=' 1 '/>":                              "<enabled xmlns='" + ns + "'/>",
+		"<enable xmlns='" + ns + "' resume='perhaps'/>":                          "bad-request",
+		"<enable xmlns='" + ns + "' max='-1'/>":                                  "bad-request",
+		"<enable xmlns='" + ns + "' resume='true' max='4294967296'/>":            "bad-request",
+	} {
+		w := new(wire)
+		got, done := say(t, s, w, text)
+		if !done || !strings.Contains(got, want) {
+			t.Errorf("%s: %v %s", text, done, got)
+		}
+		if enabled := strings.HasPrefix(want, "<enabled"); w.Counts() != enabled {
+			t.Errorf("%s: counts: %v", text, w.Counts())
+		} else if enabled && *w.how != (sm.Acks{MaxQueue: 7, Timeout: 9 * time.Second, Resend: sm.ResendIfOffline}) {
+			t.Errorf("%s: %+v", text, *w.how)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	for yaml, want := range map[string]sm.Acks{
+		"": {MaxQueue: 5000, Timeout: time.Minute, Resend: sm.ResendNever},
+		"modules: {mod_stream_mgmt: {max_ack_queue: infinity, ack_timeout: infinity, resend_on_timeout: true}}": {Resend: sm.ResendAlways},
+	} {
+		s, w := modtest.Start(t, yaml, streammgmt.Module), new(wire)
+		say(t, s, w, "<enable xmlns='"+ns+"'/>")
+		if w.how == nil || *w.how != want {
+			t.Errorf("%s: %+v", yaml, w.how)
+		}
+	}
+}
+
+// What cannot be done is answered, and the stream goes on.
+func TestRefused(t *testing.T) {
+	s := modtest.Start(t, "", streammgmt.Module)
+	before, after := new(wire), &wire{how: &sm.Acks{}}
+	for _, c := range []struct {
+		w          *wire
+		text, want string
+	}{
+		{before, "<r xmlns='" + ns + "'/>", "unexpected-request"},
+		{before, "<a xmlns='" + ns + "' h='0'/>", "unexpected-request"},
+		{before, "<resume xmlns='" + ns + "' previd='x' h='0'/>", "unexpected-request"},
+		{after, "<enable xmlns='" + ns + "'/>", "unexpected-request"},
+		{after, "<resume xmlns='" + ns + "' previd='x' h='0'/>", "unexpected-request"},
+		{after, "<a xmlns='" + ns + "' h='-1'/>", "bad-request"},
+	} {
+		got, done := say(t, s, c.w, c.text)
+		if !done || !strings.HasPrefix(got, "<failed xmlns='"+ns+"'><"+c.want+" xmlns='"+xmpp.NSStanzas+"'/>") {
+			t.Errorf("%s: %v %s", c.text, done, got)
+		}
+	}
+	for _, text := range []string{"<x xmlns='" + ns + "'/>", "<enable xmlns='urn:xmpp:sm:1'/>", "<r xmlns='other'/>"} {
+		if got, done := say(t, s, before, text); done || got != "" {
+			t.Errorf("%s: %v %s", text, done, got)
+		}
+	}
+}
+
+// Before there is a session (XEP-0198 §3): nothing can be enabled, and there is
+// nothing to resume.
+func TestTooEarly(t *testing.T) {
+	s := modtest.Start(t, "", streammgmt.Module)
+	romeo := xmpp.MustParse("romeo@localhost")
+	for _, c := range []struct {
+		user       xmpp.JID
+		text, want string
+	}{
+		{xmpp.JID{}, "<enable xmlns='" + ns + "'/>", "not-authorized"},
+		{xmpp.JID{}, "<resume xmlns='" + ns + "' previd='x' h='0'/>", "not-authorized"},
+		{romeo, "<enable xmlns='" + ns + "'/>", "unexpected-request"},
+		{romeo, "<a xmlns='" + ns + "' h='0'/>", "unexpected-request"},
+		{romeo, "<resume xmlns='" + ns + "' previd='x' h='0'/>", "item-not-found"},
+		{romeo, "<resume xmlns='" + ns + "' previd='x' h='-1'/>", "bad-request"},
+		{romeo, "<resume xmlns='" + ns + "' h='1'/>", "bad-request"},
+		{romeo, "<other xmlns='" + ns + "'/>", ""},
+		{romeo, "<enable xmlns='other'/>", ""},
+	} {
+		got := sm.EarlyNonzas.Run(context.Background(), s.Parts.Hooks, nil, sm.EarlyNonza{Stream: &sm.Stream{User: c.user}, Element: element(t, c.text)})
+		if (got == nil) != (c.want == "") || got != nil && !strings.Contains(got.XML(), "<failed xmlns='"+ns+"'><"+c.want+" ") {
+			t.Errorf("%s: %v", c.text, got)
+		}
+	}
+}
+
+func TestOffered(t *testing.T) {
+	s := modtest.Start(t, "", streammgmt.Module)
+	list := sm.PostAuth.Run(context.Background(), s.Parts.Hooks, nil, &sm.Stream{})
+	if len(list) != 1 || list[0].XML() != "<sm xmlns='"+ns+"'/>" {
+		t.Errorf("offered: %v", list)
+	}
+	s.Stop()
+	if list := sm.PostAuth.Run(context.Background(), s.Parts.Hooks, nil, &sm.Stream{}); len(list) != 0 {
+		t.Errorf("a module that has stopped offers %v", list)
+	}
+}
+
+// A connection that cannot count leaves the element to others.
+func TestConnectionThatCannotCount(t *testing.T) {
+	s := modtest.Start(t, "", streammgmt.Module)
+	romeo := s.Login("romeo@localhost/orchard")
+	if sm.Nonzas.Run(t.Context(), s.Parts.Hooks, false, sm.Nonza{Session: romeo.Session, Element: element(t, "<enable xmlns='"+ns+"'/>")}) {
+		t.Error("somebody has dealt with it")
+	}
+}
