@@ -44,32 +44,63 @@ modules:
 // whoever we are, with its state in our folder and with the flags of the Erlang
 // machine that ejabberdctl sets by default, but not as a node that others reach.
 func newEjabberd(_ context.Context, h *house) (server, error) {
+	libs, err := ejabberdLibraries()
+	if err != nil || libs == "" {
+		return nil, err
+	}
+	p, err := ejabberdNode(h, "ejabberd", libs, "")
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// newEjabberdRedis is the same with its sessions in Redis; nil also when its
+// library for Redis is not installed.
+func newEjabberdRedis(ctx context.Context, h *house) (server, error) {
+	libs, err := ejabberdLibraries()
+	if err != nil || libs == "" {
+		return nil, err
+	}
+	ask := exec.CommandContext(ctx, "erl", "-noinput", "-eval", "case code:which(eredis) of non_existing -> halt(1); _ -> halt(0) end.")
+	ask.Env = append(os.Environ(), "HOME="+h.dir, "ERL_LIBS="+libs)
+	if ask.Run() != nil {
+		return nil, nil
+	}
+	return newCluster(h, cluster{column: "ejabberd", label: "ejabberd-redis", size: 1}, func(label, redis string) (*process, error) {
+		return ejabberdNode(h, label, libs, redis)
+	})
+}
+
+// ejabberdLibraries is where its libraries are; empty when it is not installed.
+func ejabberdLibraries() (string, error) {
 	script, err := exec.LookPath("ejabberdctl")
 	if err != nil || !installed("erl") {
-		return nil, nil
+		return "", nil
 	}
 	text, err := os.ReadFile(script)
 	if err != nil {
-		return nil, fmt.Errorf("ejabberd: %w", err)
+		return "", fmt.Errorf("ejabberd: %w", err)
 	}
 	libs := regexp.MustCompile(`(?m)^ERL_LIBS='([^']+)'`).FindSubmatch(text)
 	if libs == nil {
-		return nil, fmt.Errorf("ejabberd: %s does not say where its libraries are; start it yourself and set BENCH_EJABBERD", script)
+		return "", fmt.Errorf("ejabberd: %s does not say where its libraries are; start it yourself and set BENCH_EJABBERD and BENCH_EJABBERD_REDIS", script)
 	}
-	p, err := newProcess(h, "ejabberd", func(_ context.Context, p *process) (*exec.Cmd, error) {
-		config, err := p.write("ejabberd.yml", fmt.Sprintf(ejabberdConfig, h.cert, p.plain, p.tls))
+	return string(libs[1]), nil
+}
+
+// ejabberdNode is a process with options besides those that all have.
+func ejabberdNode(h *house, label, libs, more string) (*process, error) {
+	return newProcess(h, label, func(_ context.Context, p *process) (*exec.Cmd, error) {
+		config, err := p.write("ejabberd.yml", fmt.Sprintf(ejabberdConfig, h.cert, p.plain, p.tls)+more)
 		if err != nil {
 			return nil, err
 		}
 		cmd := exec.Command("erl", "-noinput", "+K", "true", "+P", "250000",
 			"-mnesia", "dir", fmt.Sprintf("%q", filepath.Join(p.dir, "spool")), "-ejabberd", "log_rotate_count", "0", "-s", "ejabberd")
 		cmd.Dir = p.dir
-		cmd.Env = append(os.Environ(), "HOME="+p.dir, "ERL_LIBS="+string(libs[1]), "ERL_CRASH_DUMP_BYTES=0", "ERL_MAX_PORTS=65536",
+		cmd.Env = append(os.Environ(), "HOME="+p.dir, "ERL_LIBS="+libs, "ERL_CRASH_DUMP_BYTES=0", "ERL_MAX_PORTS=65536",
 			"EJABBERD_CONFIG_PATH="+config, "EJABBERD_LOG_PATH="+filepath.Join(p.dir, "ejabberd.log"))
 		return cmd, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
 }

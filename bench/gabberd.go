@@ -49,6 +49,31 @@ modules:
 // newGabberd is the server of this repository, as it is in the work tree, or
 // the program that the command line names.
 func newGabberd(ctx context.Context, h *house) (server, error) {
+	p, err := gabberdNode(ctx, h, ours, func() (string, error) { return "", nil })
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// newGabberdRedis makes nodes with their sessions in Redis. One node keeps all
+// else as it does without; several have to share it.
+func newGabberdRedis(nodes int) func(context.Context, *house) (server, error) {
+	return func(ctx context.Context, h *house) (server, error) {
+		return newCluster(h, cluster{column: ours, label: fmt.Sprintf("gabberd-redis-%d", nodes), size: nodes}, func(label, redis string) (*process, error) {
+			return gabberdNode(ctx, h, label, func() (string, error) {
+				if nodes == 1 {
+					return redis, nil
+				}
+				sql, err := h.database()
+				return redis + sql, err
+			})
+		})
+	}
+}
+
+// gabberdNode is a process with options besides those that all have.
+func gabberdNode(ctx context.Context, h *house, label string, more func() (string, error)) (*process, error) {
 	program := h.gabberd
 	if program == "" {
 		var err error
@@ -56,15 +81,15 @@ func newGabberd(ctx context.Context, h *house) (server, error) {
 			return nil, err
 		}
 	}
-	p, err := newProcess(h, "gabberd", func(_ context.Context, p *process) (*exec.Cmd, error) {
-		config, err := p.write("ejabberd.yml", fmt.Sprintf(gabberdConfig, h.cert, p.plain, p.tls))
+	return newProcess(h, label, func(_ context.Context, p *process) (*exec.Cmd, error) {
+		extra, err := more()
 		if err != nil {
 			return nil, err
 		}
-		return exec.Command(program, "--config", config, "--data", filepath.Join(p.dir, "data")), nil
+		config, err := p.write("ejabberd.yml", fmt.Sprintf(gabberdConfig, h.cert, p.plain, p.tls)+extra)
+		if err != nil {
+			return nil, err
+		}
+		return exec.Command(program, "--config", config, "--data", filepath.Join(p.dir, "data"), "--node", label+"@localhost"), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
 }

@@ -19,11 +19,12 @@ type given struct {
 	plain     string
 	secure    string // empty: STARTTLS on the plain port
 	pid       int
+	redis     bool // its sessions are in Redis
 	mechanism string
 }
 
 // parseGiven reads HOST:PORT[:TLSPORT]:PID.
-func parseGiven(h *house, label, text string) (server, error) {
+func parseGiven(h *house, label, text string) (*given, error) {
 	parts := strings.Split(text, ":")
 	if len(parts) != 3 && len(parts) != 4 {
 		return nil, fmt.Errorf("%s: %q is not HOST:PORT[:TLSPORT]:PID", label, text)
@@ -42,6 +43,13 @@ func parseGiven(h *house, label, text string) (server, error) {
 }
 
 func (g *given) name() string { return g.label }
+
+func (g *given) nodes() int {
+	if g.redis {
+		return 1
+	}
+	return 0
+}
 
 func (g *given) remark() string {
 	what := "started by hand"
@@ -73,7 +81,7 @@ func (g *given) target(tls bool) load.Target {
 	t := g.house.target(g.label, g.plain, load.Plain)
 	switch {
 	case tls && g.secure != "":
-		t.Address, t.TLS = g.secure, load.Direct
+		t.Addresses, t.TLS = []string{g.secure}, load.Direct
 	case tls:
 		t.TLS = load.StartTLS
 	}

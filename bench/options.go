@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -72,7 +73,7 @@ func (o *options) setIdle(text string) error {
 
 func (o *options) check() error {
 	for _, s := range o.servers {
-		if makers()[s] == nil {
+		if !slices.Contains(serverNames(), s) {
 			return fmt.Errorf("server %q: there are %s", s, strings.Join(serverNames(), ", "))
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"flag"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +30,33 @@ func TestOptions(t *testing.T) {
 	o.idle = []int{300}
 	if n := o.users(o.steps()); n != o.ring+300 {
 		t.Errorf("%d users for 300 sessions", n)
+	}
+}
+
+func TestStepsGoToTheServersTheyAreFor(t *testing.T) {
+	o, err := parse([]string{"--smoke", "--only", "redis|^chat$"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{options: o}
+	for nodes, want := range []string{
+		"chat", "login-redis", "chat-redis-within chat-redis-across chat-redis-within-rate chat-redis-across-rate", "",
+	} {
+		var names []string
+		seen := map[string]bool{"": true}
+		for _, s := range b.stepsFor(nodes) {
+			names = append(names, s.name)
+			seen[s.name] = true
+			if !seen[s.base] {
+				t.Errorf("%s is compared with %s, which has not run by then", s.name, s.base)
+			}
+			if s.across != strings.Contains(s.name, "across") {
+				t.Errorf("%s: across is %v", s.name, s.across)
+			}
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("with %d nodes: %s; want %s", nodes, got, want)
+		}
 	}
 }
 
@@ -64,8 +93,8 @@ func TestGivenServers(t *testing.T) {
 	for text, want := range map[string]struct {
 		plain, secure load.Target
 	}{
-		"127.0.0.1:1:3":   {load.Target{Address: "127.0.0.1:1", TLS: load.Plain}, load.Target{Address: "127.0.0.1:1", TLS: load.StartTLS}},
-		"127.0.0.1:1:2:3": {load.Target{Address: "127.0.0.1:1", TLS: load.Plain}, load.Target{Address: "127.0.0.1:2", TLS: load.Direct}},
+		"127.0.0.1:1:3":   {load.Target{Addresses: []string{"127.0.0.1:1"}, TLS: load.Plain}, load.Target{Addresses: []string{"127.0.0.1:1"}, TLS: load.StartTLS}},
+		"127.0.0.1:1:2:3": {load.Target{Addresses: []string{"127.0.0.1:1"}, TLS: load.Plain}, load.Target{Addresses: []string{"127.0.0.1:2"}, TLS: load.Direct}},
 	} {
 		s, err := parseGiven(h, "ejabberd", text)
 		if err != nil {
@@ -73,7 +102,7 @@ func TestGivenServers(t *testing.T) {
 		}
 		for tls, w := range map[bool]load.Target{false: want.plain, true: want.secure} {
 			got := s.target(tls)
-			if got.Address != w.Address || got.TLS != w.TLS || len(got.PIDs) != 1 || got.PIDs[0] != 3 {
+			if !slices.Equal(got.Addresses, w.Addresses) || got.TLS != w.TLS || len(got.PIDs) != 1 || got.PIDs[0] != 3 {
 				t.Errorf("%s, tls %v: %+v", text, tls, got)
 			}
 		}
@@ -87,14 +116,17 @@ func TestGivenServers(t *testing.T) {
 
 func TestServerThatDoesNotStart(t *testing.T) {
 	dir := t.TempDir()
-	b := &bench{options: options{size: smokeSize(), servers: []string{ours}, rounds: 1, gabberd: "/bin/false"}, say: func(string, ...any) {}}
+	b := &bench{options: options{size: smokeSize(), servers: []string{ours}, rounds: 1, only: regexp.MustCompile("^login"), gabberd: "/bin/false"}, say: func(string, ...any) {}}
 	t.Setenv("TMPDIR", dir)
 	r, err := b.run(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(r.trouble(), ";"); !strings.Contains(got, "gabberd did not start") {
-		t.Errorf("trouble is %q", got)
+	got := strings.Join(r.trouble(), ";")
+	for _, want := range []string{"gabberd did not start", "gabberd-redis-1-1 did not start"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("trouble is %q", got)
+		}
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) > 0 {

@@ -10,12 +10,15 @@ import (
 
 // A step is one workload as it is in the table.
 type step struct {
-	name  string
-	title string
-	job   load.Job
-	tls   bool
-	fresh bool // on a server that was just started: memory
-	rows  []row
+	name   string
+	title  string
+	job    load.Job
+	tls    bool
+	fresh  bool   // on a server that was just started: memory
+	nodes  int    // of the server that it is for
+	across bool   // sessions take turns with the nodes; otherwise all are on the first
+	base   string // the step, before this one, whose cost for a delivery is the unit of the figure times
+	rows   []row
 }
 
 // A row is one figure of a step.
@@ -93,7 +96,7 @@ func plan(z size) []step {
 			})
 		}
 	}
-	return steps
+	return append(steps, z.shared()...)
 }
 
 func (z size) traffic() []step {

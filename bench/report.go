@@ -61,6 +61,17 @@ func (r *report) figure(server, step, name string) (float64, bool) {
 	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2, true
 }
 
+// cost is what a delivery has cost in a step of that round.
+func (r *report) cost(server, step string, round int) (float64, bool) {
+	for _, e := range r.Entries {
+		if e.Server == server && e.Step == step && e.Round == round && e.Result != nil && e.Broken == nil {
+			v := e.Result.Figures["cpu_us"]
+			return v, v > 0
+		}
+	}
+	return 0, false
+}
+
 // trouble lists what was lost or did not work.
 func (r *report) trouble() []string {
 	var all []string

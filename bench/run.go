@@ -18,20 +18,34 @@ import (
 type bench struct {
 	options
 	house  *house
+	known  map[server]bool // has its users
 	report report
 	say    func(format string, args ...any) // tells whoever waits
 }
 
-// makers make the servers; nil is one that is not installed.
-func makers() map[string]func(context.Context, *house) (server, error) {
-	return map[string]func(context.Context, *house) (server, error){
-		ours: newGabberd, "ejabberd": newEjabberd, "prosody": newProsody, limitName: newLimit,
+// A maker makes a server; nil is one that is not installed.
+type maker struct {
+	name  string
+	nodes int // what server.nodes says
+	make  func(context.Context, *house) (server, error)
+}
+
+// makers are in the order in which servers run.
+func makers() []maker {
+	return []maker{
+		{ours, 0, newGabberd},
+		{ours, 1, newGabberdRedis(1)},
+		{ours, 2, newGabberdRedis(2)},
+		{"ejabberd", 0, newEjabberd},
+		{"ejabberd", 1, newEjabberdRedis},
+		{"prosody", 0, newProsody},
+		{limitName, 0, newLimit},
 	}
 }
 
 // run starts each server in turn and runs all steps on it. What goes wrong with
 // one server is in the report; an error is what makes the whole run worthless.
-func (b *bench) run(ctx context.Context) (*report, error) {
+func (b *bench) run(ctx context.Context) (_ *report, err error) {
 	if err := manyFiles(); err != nil {
 		return nil, err
 	}
@@ -39,7 +53,8 @@ func (b *bench) run(ctx context.Context) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, b.house.close()) }()
+	b.known = map[server]bool{}
 	b.house = &house{dir: dir, cert: filepath.Join(dir, "cert.pem"), gabberd: b.gabberd, prefix: b.prefix, password: b.password}
 	if err := writeCertificate(b.house.cert); err != nil {
 		return nil, err
@@ -78,16 +93,16 @@ func manyFiles() error {
 // makeServers makes those that are wanted and there, and says which are not.
 func (b *bench) makeServers(ctx context.Context) ([]server, error) {
 	var all []server
-	for _, name := range serverNames() {
-		if !slices.Contains(b.servers, name) {
+	for _, m := range makers() {
+		if !slices.Contains(b.servers, m.name) || len(b.stepsFor(m.nodes)) == 0 {
 			continue
 		}
-		s, err := b.makeServer(ctx, name)
+		s, err := b.makeServer(ctx, m)
 		if err != nil {
 			return nil, err
 		}
 		if s == nil {
-			b.say("%s is not installed", name)
+			b.say("%s is not installed%s", m.name, map[bool]string{true: ", or not what it needs for sessions in Redis"}[m.nodes > 0])
 			continue
 		}
 		all = append(all, s)
@@ -95,16 +110,25 @@ func (b *bench) makeServers(ctx context.Context) ([]server, error) {
 	return all, nil
 }
 
-func (b *bench) makeServer(ctx context.Context, name string) (server, error) {
-	variable := "BENCH_" + strings.ToUpper(name)
-	if where := os.Getenv(variable); where != "" && name != ours && name != limitName {
-		s, err := parseGiven(b.house, name, where)
+func (b *bench) makeServer(ctx context.Context, m maker) (server, error) {
+	variable := "BENCH_" + strings.ToUpper(m.name)
+	if m.nodes > 0 {
+		variable += "_REDIS"
+	}
+	if where := os.Getenv(variable); where != "" && m.name != ours && m.name != limitName {
+		g, err := parseGiven(b.house, m.name, where)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", variable, err)
 		}
-		return s, nil
+		g.redis = m.nodes > 0
+		return g, nil
 	}
-	return makers()[name](ctx, b.house)
+	return m.make(ctx, b.house)
+}
+
+// stepsFor are the wanted steps for servers of so many nodes.
+func (b *bench) stepsFor(nodes int) []step {
+	return slices.DeleteFunc(b.steps(), func(st step) bool { return st.nodes != nodes })
 }
 
 // serve runs all steps on one server and stops it.
@@ -119,7 +143,7 @@ func (b *bench) serve(ctx context.Context, s server, round int) {
 		return
 	}
 	restarted := true
-	for _, st := range b.steps() {
+	for _, st := range b.stepsFor(s.nodes()) {
 		if s.name() == limitName && !load.OnRelay(st.job.Workload) {
 			continue
 		}
@@ -140,35 +164,46 @@ func (b *bench) serve(ctx context.Context, s server, round int) {
 
 // prepare starts a server and, the first time, makes its users and rosters.
 func (b *bench) prepare(ctx context.Context, s server) error {
-	b.say("%s starts", s.name())
+	b.say("%s starts%s", s.name(), map[int]string{1: ", with its sessions in Redis", 2: ", two nodes"}[s.nodes()])
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	if b.report.ran(s.name()) {
-		return b.warm(ctx, s)
-	}
-	c := column{Name: s.name(), Remark: s.remark()}
-	if s.name() != limitName {
+	if !b.known[s] && s.name() != limitName {
 		if err := b.makeUsers(ctx, s); err != nil {
 			return err
 		}
-		var err error
+	}
+	b.known[s] = true
+	if err := b.introduce(s); err != nil {
+		return err
+	}
+	return b.warm(ctx, s)
+}
+
+// introduce gives a server its column, unless it has one.
+func (b *bench) introduce(s server) (err error) {
+	if b.report.ran(s.name()) {
+		return nil
+	}
+	c := column{Name: s.name(), Remark: s.remark()}
+	if s.name() != limitName {
 		if c.Version, err = load.Version(s.target(false)); err != nil {
 			return err
 		}
 	}
 	b.report.Servers = append(b.report.Servers, c)
-	return b.warm(ctx, s)
+	return nil
 }
 
 func (b *bench) makeUsers(ctx context.Context, s server) error {
 	began := time.Now()
-	n := b.users(b.steps())
+	steps := b.stepsFor(s.nodes())
+	n := b.users(steps)
 	if _, err := load.Run(ctx, load.Job{Workload: "register", Target: s.target(false), Sessions: n, Concurrent: 16}); err != nil {
 		return err
 	}
 	b.say("%s has %d users, after %.1f s", s.name(), n, time.Since(began).Seconds())
-	if slices.ContainsFunc(b.steps(), func(st step) bool { return st.job.Contacts > 0 }) {
+	if slices.ContainsFunc(steps, func(st step) bool { return st.job.Contacts > 0 }) {
 		j := load.Job{Workload: "befriend", Target: s.target(false), Sessions: b.ring, Contacts: b.contacts}
 		if _, err := load.Run(ctx, j); err != nil {
 			return err
@@ -203,10 +238,16 @@ func (b *bench) restart(ctx context.Context, s server) error {
 func (b *bench) step(ctx context.Context, s server, st step, round int) {
 	j := st.job
 	j.Target = s.target(st.tls)
+	if !st.across {
+		j.Target.Addresses = j.Target.Addresses[:1]
+	}
 	r, err := load.Run(ctx, j)
 	if err != nil {
 		b.failed(s, st.name, err)
 		return
+	}
+	if base, ok := b.report.cost(s.name(), st.base, round); ok {
+		r.Figures["times"] = r.Figures["cpu_us"] / base
 	}
 	e := entry{Server: s.name(), Step: st.name, Round: round, Result: r, Broken: r.Tally.Broken()}
 	b.report.Entries = append(b.report.Entries, e)
@@ -218,7 +259,7 @@ func (b *bench) step(ctx context.Context, s server, st step, round int) {
 	if e.Broken != nil {
 		line += "  BROKEN: " + strings.Join(e.Broken, ", ")
 	}
-	b.say("%s %-10s %-16s%s", time.Now().Format("15:04:05"), s.name(), st.name, line)
+	b.say("%s %-10s %-22s%s", time.Now().Format("15:04:05"), s.name(), st.name, line)
 	b.pause(ctx)
 }
 

@@ -14,16 +14,19 @@ import (
 	"time"
 
 	"github.com/gabberd/gabberd/bench/load"
+	"github.com/gabberd/gabberd/storage/storagetest"
 )
 
 // A server is one of those that are compared.
 type server interface {
 	name() string   // a column of the table
+	nodes() int     // that share a Redis; 0: one that has its sessions in memory
 	remark() string // what the table's reader must know of it
 	// start returns when the server takes connections. A second start keeps the
 	// users and all else that is on disk.
 	start(context.Context) error
 	stop() error
+	// target has an address for each node.
 	target(tls bool) load.Target
 }
 
@@ -34,6 +37,16 @@ type house struct {
 	gabberd  string // the program; empty: made of the work tree
 	prefix   string
 	password string
+	postgres *storagetest.Private // nil until a server wants it
+}
+
+// close removes what servers have left.
+func (h *house) close() error {
+	err := os.RemoveAll(h.dir)
+	if h.postgres != nil {
+		err = errors.Join(err, h.postgres.Stop())
+	}
+	return err
 }
 
 // A process is a server that we have started.
@@ -41,7 +54,7 @@ type process struct {
 	house *house
 	label string
 	plain int // ports
-	tls   int
+	tls   int // 0: none
 	// command makes the command line; its files lie in dir.
 	command func(ctx context.Context, p *process) (*exec.Cmd, error)
 	dir     string
@@ -68,12 +81,13 @@ func newProcess(h *house, label string, command func(context.Context, *process) 
 }
 
 func (p *process) name() string   { return p.label }
+func (p *process) nodes() int     { return 0 }
 func (p *process) remark() string { return "" }
 
 func (p *process) target(tls bool) load.Target {
 	t := p.house.target(p.label, fmt.Sprintf("127.0.0.1:%d", p.plain), load.Plain)
 	if tls {
-		t.Address, t.TLS = fmt.Sprintf("127.0.0.1:%d", p.tls), load.Direct
+		t.Addresses, t.TLS = []string{fmt.Sprintf("127.0.0.1:%d", p.tls)}, load.Direct
 	}
 	t.PIDs = []int{p.cmd.Process.Pid}
 	return t
@@ -81,7 +95,7 @@ func (p *process) target(tls bool) load.Target {
 
 // target is what is the same for all servers.
 func (h *house) target(label, address string, tls load.TLS) load.Target {
-	return load.Target{Address: address, TLS: tls, Domain: "localhost", Prefix: h.prefix, Password: h.password, Keys: filepath.Join(h.dir, label+".keys")}
+	return load.Target{Addresses: []string{address}, TLS: tls, Domain: "localhost", Prefix: h.prefix, Password: h.password, Keys: filepath.Join(h.dir, label+".keys")}
 }
 
 const startLimit = 60 * time.Second
@@ -109,6 +123,9 @@ func (p *process) start(ctx context.Context) error {
 		close(gone)
 	}(p.gone)
 	for _, port := range []int{p.plain, p.tls} {
+		if port == 0 {
+			continue
+		}
 		if err := p.listens(ctx, port); err != nil {
 			return errors.Join(err, p.stop())
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,6 +28,13 @@ func TestNothingIsLost(t *testing.T) {
 	for _, s := range steps {
 		if _, ok := r.figure(ours, s.name, s.rows[0].figure); !ok {
 			t.Errorf("%s has no figure %s", s.name, s.rows[0].figure)
+		}
+	}
+	for _, e := range r.Entries {
+		if strings.Contains(e.Step, "across") && e.Result != nil {
+			if j := e.Result.Job.Target; len(j.Addresses) != 2 || j.Addresses[0] == j.Addresses[1] || len(j.PIDs) != 2 || len(j.Beside["redis"]) != 1 {
+				t.Errorf("%s ran on %+v", e.Step, j)
+			}
 		}
 	}
 	if err := r.save(o.out, steps); err != nil {

@@ -66,6 +66,22 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestCostOfAStep(t *testing.T) {
+	r, _ := example()
+	if v, ok := r.cost("gabberd", "chat", 1); !ok || v != 12 {
+		t.Errorf("%g, %v", v, ok)
+	}
+	r.Entries[1].Broken = []string{"1 lost"}
+	for _, c := range []struct {
+		step  string
+		round int
+	}{{"chat", 1}, {"chat", 2}, {"ping", 0}, {"", 0}} {
+		if v, ok := r.cost("gabberd", c.step, c.round); ok {
+			t.Errorf("%s, round %d: %g", c.step, c.round, v)
+		}
+	}
+}
+
 func TestTableOfOneServer(t *testing.T) {
 	r, steps := example()
 	r.Servers = r.Servers[:1]

@@ -190,6 +190,13 @@ func (c *Conn) work() (err error) {
 			break
 		}
 		b = b[n:]
+		if r := c.reason.Load(); r != nil {
+			c.remain(b)
+			if err := c.lastWord(fr); err != nil {
+				return err
+			}
+			return r
+		}
 		if err := c.frame(fr); err != nil {
 			if errors.Is(err, errHandshake) && len(bytes.Trim(b, " \t\r\n")) > 0 {
 				// What came in the clear must not count as encrypted. Some

@@ -41,13 +41,21 @@ func (c *Conn) lastWords() {
 				return
 			}
 			continue
-		case fr.Kind == stream.Element && string(fr.NS) == nsSM && string(fr.Name) == "a":
-			if _, err := c.acking(fr); err != nil {
-				return
-			}
+		case c.lastWord(fr) != nil:
+			return
 		}
 		c.remain(c.in[n:])
 	}
+}
+
+// lastWord deals with what a client has sent whose stream we have ended: only what it
+// has acknowledged counts.
+func (c *Conn) lastWord(fr stream.Frame) error {
+	if c.out.acks == nil || fr.Kind != stream.Element || string(fr.NS) != nsSM || string(fr.Name) != "a" {
+		return nil
+	}
+	_, err := c.acking(fr)
+	return err
 }
 
 // unacknowledged is how many stanzas the client has still to acknowledge.
@@ -138,6 +146,11 @@ func (c *Conn) unsettled(ctx context.Context, list []unacked) (out []sm.Returned
 	for _, u := range list {
 		switch {
 		case !returns(u.st):
+		case u.st.Kind == xmpp.Message && u.st.To.IsBare() && c.othersHave(u):
+			if u.receipt.Settled() {
+				break
+			}
+			continue // it has left
 		case u.st.Kind == xmpp.Message && again:
 			out = append(out, sm.Returned{Stanza: c.delayed(u), Receipt: u.receipt})
 			continue // it is still held
@@ -148,6 +161,22 @@ func (c *Conn) unsettled(ctx context.Context, list []unacked) (out []sm.Returned
 		u.receipt.Release()
 	}
 	return out
+}
+
+// othersHave reports whether somebody else answers for a message that went to all
+// devices of the user: it is safe, another carrier of its receipt stays when this
+// one has left, or, where nobody counts, another device was there to take it.
+func (c *Conn) othersHave(u unacked) bool {
+	if u.receipt != nil {
+		return u.receipt.Settled() || u.receipt.Leave()
+	}
+	s := c.session.Load()
+	for _, o := range c.host.Sessions.User(s.JID.Bare()) {
+		if p, ok := o.Priority(); ok && p >= 0 && o.ID != s.ID {
+			return true
+		}
+	}
+	return false
 }
 
 // resends reports whether messages are to be routed again.

@@ -82,6 +82,36 @@ func BenchmarkNodes(b *testing.B) {
 	}
 }
 
+// BenchmarkNodesAtRate is the same at a steady rate, as many clients bring it about:
+// what comes together is up to the link.
+func BenchmarkNodesAtRate(b *testing.B) {
+	for _, perMilli := range []int{1, 5, 20} {
+		b.Run(fmt.Sprintf("per-second=%d", perMilli*1000), func(b *testing.B) {
+			w := newWorld(b)
+			x, y := w.join("a"), w.join("b")
+			counted := &counter{got: make(chan int, 1)}
+			c := y.login("juliet@localhost/x")
+			c.count = counted
+			x.sees("juliet@localhost/x", "b")
+			to, from := c.JID, xmpp.MustParse("romeo@localhost/r")
+			counted.want(b.N * perMilli)
+			b.ResetTimer()
+			cost(b, w.redis, b.N*perMilli, func() {
+				tick := time.NewTicker(time.Millisecond)
+				defer tick.Stop()
+				for range b.N {
+					<-tick.C
+					for range perMilli {
+						x.router.Route(context.Background(), xmpp.NewMessage("chat", from, to, xmpp.TextEl(xmpp.NSClient, "body", "Wherefore art thou?")))
+					}
+				}
+				<-counted.got
+			})
+			b.ReportMetric(float64(x.Counters.Sent.Load())/float64(x.Counters.Letters.Load()), "stanzas/letter")
+		})
+	}
+}
+
 // BenchmarkStream is the same bytes through a Redis Stream with nothing around it:
 // XADD, XREAD, and XDEL behind it.
 func BenchmarkStream(b *testing.B) {

@@ -12,8 +12,9 @@
 //
 //   - A node is declared dead only by one who has been connected for a whole
 //     lease to a Redis that was not emptied meanwhile.
-//   - A node that has not renewed its lease in time takes nothing out of its
-//     inbox and puts nothing into another before it has renewed it.
+//   - A node that has not renewed its lease in time, though there is a Redis,
+//     takes nothing out of its inbox, puts nothing into another and routes no
+//     message of its clients before it has renewed it.
 //   - A node that finds that its epoch was moved on ends all its streams,
 //     forgets its links without counting anything as handled, and begins anew in
 //     a new epoch.
@@ -134,6 +135,7 @@ type Cluster struct {
 	mu      sync.Mutex
 	links   map[linkKey]*link
 	fenced  bool
+	cut     atomic.Bool // fenced, and streams of the old epoch may not be over yet
 	leaving bool
 	running bool
 
@@ -279,8 +281,10 @@ var errLeft = errors.New("the cluster was left")
 type gate struct {
 	mu sync.Mutex
 	ch chan struct{} // closed while the gate is open
-	is bool
+	is atomic.Bool   // changed under the mutex
 }
+
+func (g *gate) isOpen() bool { return g.is.Load() }
 
 func (g *gate) init() { g.ch = make(chan struct{}) }
 
@@ -294,8 +298,7 @@ func (g *gate) wait() <-chan struct{} {
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.is {
-		g.is = true
+	if !g.is.Swap(true) {
 		close(g.ch)
 	}
 }
@@ -303,8 +306,7 @@ func (g *gate) open() {
 func (g *gate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.is {
-		g.is = false
+	if g.is.Swap(false) {
 		g.ch = make(chan struct{})
 	}
 }

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gabberd/gabberd/cluster"
+	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
 )
@@ -42,6 +44,39 @@ func TestMessagesSurviveTheDeathOfTheReceiver(t *testing.T) {
 
 // idOf is the stanza-id.
 func idOf(st *xmpp.Stanza) string { return st.Child("urn:xmpp:sid:0", "stanza-id").Attr("id") }
+
+func TestWhoHasComeBackIsNotGone(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.three()
+	for _, n := range []*node{a, b, c} {
+		sm.Subscriptions.Add(n, hooks.Normal, func(context.Context, sm.Contacts, xmpp.JID) (sm.Contacts, hooks.Flow) {
+			return sm.Contacts{From: []xmpp.JID{xmpp.MustParse("romeo@localhost")}}, hooks.Stop
+		})
+	}
+	romeo := a.login("romeo@localhost/r")
+	b.sees("romeo@localhost/r", "a")
+	b.login("juliet@localhost/phone")
+	b.login("juliet@localhost/desk")
+	told := func() string {
+		romeo.mu.Lock()
+		defer romeo.mu.Unlock()
+		var of []string
+		for _, p := range romeo.presence {
+			if strings.HasPrefix(p, "juliet@localhost/") {
+				of = append(of, strings.TrimPrefix(p, "juliet@localhost/"))
+			}
+		}
+		return strings.Join(of, ", ")
+	}
+	await(t, "romeo is told", func() bool { return told() == "phone, desk" })
+	b.kill()
+	c.login("juliet@localhost/phone")
+	await(t, "b is swept", func() bool { return a.Counters.Swept.Load()+c.Counters.Swept.Load() == 1 })
+	await(t, "romeo is told", func() bool { return strings.Contains(told(), "desk unavailable") && a.Unreceived()+c.Unreceived() == 0 })
+	if got := told(); strings.Contains(got, "phone unavailable") || strings.Count(got, "phone") != 2 {
+		t.Errorf("romeo was told: %s", got)
+	}
+}
 
 func TestANodeThatStartsAgainAtOnceIsNew(t *testing.T) {
 	w := newWorld(t)
@@ -210,6 +245,11 @@ func TestAFrozenNodeBeginsAnew(t *testing.T) {
 	s := a.sender("romeo@localhost/r")
 	s.sendMany("juliet@localhost/x", "m", 20)
 	awaitIDs(t, "the offline store", series("m", 20), w.offline)
+	// What its own clients say now waits until it knows how it stands: those who
+	// wait for an acknowledgement say it again elsewhere, the others cannot know.
+	nurse := b.sender("nurse@localhost/x")
+	nurse.send("tybalt@localhost", "stale")
+	b.router.Route(t.Context(), xmpp.NewMessage("chat", nurse.from, xmpp.MustParse("tybalt@localhost")).WithID("kept"))
 	thaw()
 	await(t, "its clients are told", func() bool { return juliet.why() == "reset" })
 	await(t, "it has begun anew", func() bool { return b.Epoch() > epoch && b.fenced.Load() == 1 })
@@ -217,6 +257,10 @@ func TestAFrozenNodeBeginsAnew(t *testing.T) {
 		t.Errorf("it has delivered after its lease: %v", got)
 	}
 	await(t, "b is back", func() bool { return a.states() == "a up, b up, c up" })
+	awaitIDs(t, "the offline store", append(series("m", 20), "kept"), w.offline)
+	if nurse.handled.Load() != 0 {
+		t.Error("what was thrown away counts as handled")
+	}
 	juliet = b.login("juliet@localhost/x")
 	a.sees("juliet@localhost/x", "b")
 	s.sendMany("juliet@localhost/x", "n", 20)

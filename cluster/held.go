@@ -22,7 +22,8 @@ const (
 
 // held keeps messages in order when their way changes. As long as another node
 // has not taken charge of messages for a session, and the session is not there
-// any more (it has moved, or the node has died), later ones for that user wait.
+// any more (it has moved, or the node has died), later ones for that user wait. All
+// messages wait while this node does not know whether it lives.
 type held struct {
 	c      *Cluster
 	any    atomic.Int64 // users
@@ -123,7 +124,7 @@ func (d *held) kick() {
 // routed.
 func (d *held) watch(h *host) {
 	sm.Receive.Add(owner{h}, hooks.Last+1, func(ctx context.Context, st *xmpp.Stanza, _ *sm.Sessions) (*xmpp.Stanza, hooks.Flow) {
-		if st == nil || st.Kind != xmpp.Message || d.any.Load() == 0 || !d.holds(ctx, h, st) {
+		if st == nil || st.Kind != xmpp.Message || d.any.Load() == 0 && !d.c.lost() || !d.holds(ctx, h, st) {
 			return st, hooks.Next
 		}
 		return nil, hooks.Stop
@@ -134,22 +135,31 @@ func (d *held) watch(h *host) {
 func (d *held) holds(ctx context.Context, h *host, st *xmpp.Stanza) bool {
 	user := st.To.Bare()
 	var few [4]target
+	lost := d.c.lost()
 	d.mu.Lock()
 	q := d.users[user]
-	if q == nil {
+	if q == nil && !lost {
 		d.mu.Unlock()
 		return false
 	}
-	waits := len(q.line) > 0 || q.moving
-	targets := append(few[:0], q.targets...)
-	d.mu.Unlock()
-	if !waits && d.way(h, st.To, targets) == wayFree {
-		return false
+	if !lost {
+		waits := len(q.line) > 0 || q.moving
+		targets := append(few[:0], q.targets...)
+		d.mu.Unlock()
+		if !waits && d.way(h, st.To, targets) == wayFree {
+			return false
+		}
+		d.mu.Lock()
+		q = d.users[user]
 	}
-	d.mu.Lock()
-	if q = d.users[user]; q == nil {
+	switch {
+	case q == nil && !lost:
 		d.mu.Unlock()
 		return false // meanwhile it is done
+	case q == nil:
+		q = &queue{}
+		d.users[user.Clone()] = q
+		d.any.Add(1)
 	}
 	ok := d.n < maxHeld && d.size+st.Size() <= maxHeldBytes
 	if ok {
@@ -162,7 +172,11 @@ func (d *held) holds(ctx context.Context, h *host, st *xmpp.Stanza) bool {
 		d.n++
 		d.size += st.Size()
 	}
+	d.tidy(user, q)
 	d.mu.Unlock()
+	if lost {
+		d.c.hurry()
+	}
 	d.kick()
 	if !ok {
 		d.c.Counters.Refused.Add(1)
@@ -244,6 +258,9 @@ func (d *held) lines() (users []xmpp.JID) {
 
 // begin reports whether the line of user may go on, and then it does.
 func (d *held) begin(user xmpp.JID) bool {
+	if d.c.lost() {
+		return false
+	}
 	d.mu.Lock()
 	q := d.users[user]
 	if q == nil || len(q.line) == 0 {
@@ -305,15 +322,22 @@ func (d *held) forgetLink(l *link) {
 	}
 }
 
-// forget forgets who waits. Receipts stay open for ever.
+// forget forgets what waits and was sent by clients of this node that will send it
+// again elsewhere, because it was not acknowledged. Its receipts stay open for
+// ever.
 func (d *held) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for user, q := range d.users {
-		q.line = nil
+		q.line = slices.DeleteFunc(q.line, func(w waiting) bool {
+			if w.receipt != nil {
+				d.n--
+				d.size -= w.st.Size()
+			}
+			return w.receipt != nil
+		})
 		d.tidy(user, q)
 	}
-	d.n, d.size = 0, 0
 }
 
 // waiting is how many messages wait.

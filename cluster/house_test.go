@@ -259,11 +259,12 @@ type client struct {
 
 	count *counter // keeps nothing
 
-	mu      sync.Mutex
-	got     []*xmpp.Stanza
-	open    []unacked
-	reason  *stream.Error
-	leaving bool
+	mu       sync.Mutex
+	got      []*xmpp.Stanza
+	presence []string
+	open     []unacked
+	reason   *stream.Error
+	leaving  bool
 }
 
 type unacked struct {
@@ -300,6 +301,7 @@ func (c *client) Send(ctx context.Context, st *xmpp.Stanza) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if st.Kind == xmpp.Presence {
+		c.presence = append(c.presence, strings.TrimSpace(st.From.String()+" "+st.Type))
 		return
 	}
 	if c.late {

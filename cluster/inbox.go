@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -12,16 +11,16 @@ import (
 
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/storage/redis"
-	"github.com/gabberd/gabberd/xmpp"
 	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 // How the inbox is read and cleaned.
 const (
-	readCount  = 64          // letters
-	readBlock  = time.Second // how long is waited for one
-	cleanDelay = 20 * time.Millisecond
-	cleanCount = 1000
+	readCount   = 64               // letters
+	readBlock   = time.Second      // how long is waited for one
+	readSpacing = time.Millisecond // between readings that have not brought many
+	cleanDelay  = 20 * time.Millisecond
+	cleanCount  = 1000
 )
 
 // inbox is where the other nodes put what they have for this one. One goroutine
@@ -59,6 +58,7 @@ func (b *inbox) init(c *Cluster) {
 func (b *inbox) read() {
 	defer close(b.over)
 	last := "0"
+	var read time.Time // when letters were read last that were not many
 	for {
 		select {
 		case <-b.c.ctx.Done():
@@ -69,6 +69,9 @@ func (b *inbox) read() {
 		}
 		if b.rewind.Swap(false) {
 			last = "0"
+		}
+		if since := time.Since(read); since < readSpacing && !b.c.anyClosing() {
+			b.c.sleep(readSpacing - since)
 		}
 		reading := b.reading.Add(1)
 		letters, err := b.fetch(last, b.c.anyClosing())
@@ -82,6 +85,9 @@ func (b *inbox) read() {
 			last = "0"
 			b.c.sleep(retryPause)
 			continue
+		}
+		if len(letters) < readCount {
+			read = time.Now()
 		}
 		for i := range letters {
 			if last = letters[i].ID; !b.take(&letters[i]) {
@@ -239,7 +245,7 @@ func (b *inbox) unpack(l *link, lt *letter) {
 	burst.Begin()
 	for i := range frames {
 		if seq := lt.seq + uint64(i); seq > in {
-			b.open1(delivery{ctx, l, &frames[i], seq, e})
+			b.act(delivery{ctx, l, &frames[i], seq, e})
 		}
 	}
 	burst.End()
@@ -310,40 +316,6 @@ func (b *inbox) notOurs(id string, err error) {
 	b.drop(id)
 }
 
-// open1 acts on one frame.
-func (b *inbox) open1(d delivery) {
-	var err error
-	switch d.f.kind {
-	case frameStanza:
-		err = b.deliver(d)
-	case frameClose:
-		var e ending
-		if e, err = readClose(d.f.body); err == nil {
-			if h := b.c.host(e.domain); h != nil {
-				h.End(e.user, e.id, e.reason)
-			}
-		}
-	case frameEvent:
-		var h heard
-		if h, err = readEvent(d.f.body); err == nil {
-			select {
-			case b.c.events <- h:
-			case <-b.c.ctx.Done():
-			}
-		}
-	case frameCharge:
-		var spans []span
-		if spans, err = readCharge(d.f.body); err == nil {
-			d.l.discharge(spans)
-		}
-	}
-	if err != nil {
-		b.c.Counters.Foreign.Add(1)
-		b.c.once.foreign("frame", err)
-		d.l.charge(d.seq) // nobody will do more about it
-	}
-}
-
 // drop has a letter deleted.
 func (b *inbox) drop(id string) {
 	b.mu.Lock()
@@ -400,39 +372,4 @@ func (b *inbox) quiet() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.open) == 0
-}
-
-// A delivery is a frame that is the next one of its link.
-type delivery struct {
-	ctx context.Context
-	l   *link
-	f   *frame
-	seq uint64
-	e   *opened
-}
-
-// deliver hands a stanza to its session (step 6 of a message's walk).
-func (b *inbox) deliver(d delivery) error {
-	p, err := readStanza(b.framer, d.f.body)
-	if err != nil {
-		return err
-	}
-	h := b.c.host(p.domain)
-	if h == nil {
-		b.c.Counters.Homeless.Add(1)
-		d.l.charge(d.seq)
-		return nil
-	}
-	if p.st.Kind != xmpp.Message {
-		h.Arrive(sm.WithReceipt(d.ctx, nil), p.to, p.st)
-		return nil
-	}
-	d.e.left.Add(1)
-	r := sm.NewReceipt(func() {
-		d.l.charge(d.seq)
-		d.e.done()
-	})
-	h.Arrive(sm.WithReceipt(d.ctx, r), p.to, p.st)
-	r.Release()
-	return nil
 }

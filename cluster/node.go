@@ -15,7 +15,6 @@ import (
 
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/storage/redis"
-	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 //go:embed take.lua
@@ -231,6 +230,7 @@ func (c *Cluster) beat(ctx context.Context) error {
 	h.renewed.Store(&now)
 	c.nodes.learn(slices.Values(got[1:]), now.Sub(h.steady) >= c.opt.Lease, asked)
 	c.gate.open()
+	c.held.kick()
 	if back {
 		c.back(got[0] == "emptied")
 	} else {
@@ -253,6 +253,13 @@ func age(t time.Time) time.Duration {
 func (c *Cluster) fresh() bool {
 	t := c.heart.renewed.Load()
 	return t != nil && age(*t) < c.opt.Lease
+}
+
+// lost reports whether this node may be dead for the others without having noticed,
+// because it was stopped for longer than a lease, or is, and has not begun anew
+// yet. While Redis is away it is not: then nobody dies.
+func (c *Cluster) lost() bool {
+	return c.cut.Load() || c.gate.isOpen() && !c.fresh()
 }
 
 // describe is the entry of this node.
@@ -341,81 +348,4 @@ func (c *Cluster) rewriteHost(h *host, write bool) {
 		}
 	}
 	h.Unpark(c.ctx)
-}
-
-// fence is the end of an epoch: the others have taken this node for dead.
-func (c *Cluster) fence() {
-	c.mu.Lock()
-	if c.fenced {
-		c.mu.Unlock()
-		return
-	}
-	c.fenced = true
-	links := c.links
-	c.links = map[linkKey]*link{}
-	c.mu.Unlock()
-	c.gate.shut()
-	c.Counters.Fenced.Add(1)
-	c.log.Error("this node was taken for dead by the others: it ends all streams and begins anew", "node", c.opt.Name)
-	for _, l := range links {
-		l.forget()
-	}
-	c.held.forget()
-	c.inbox.forget()
-	var all []*sm.Session
-	for _, h := range *c.hosts.Load() {
-		all = append(all, h.store.Forget()...)
-	}
-	c.work.Go(func() { c.renew(all) })
-}
-
-// endTime is how long sessions of a former epoch may take to end.
-const endTime = 10 * time.Second
-
-// endAll ends sessions and waits for that.
-func (c *Cluster) endAll(all []*sm.Session) {
-	for _, s := range all {
-		s.Close(stream.Reset.With("This server was cut off from the others"))
-	}
-	t := time.NewTimer(endTime)
-	defer t.Stop()
-	for _, s := range all {
-		select {
-		case <-s.Done():
-		case <-t.C:
-			return
-		case <-c.ctx.Done():
-			return
-		}
-	}
-}
-
-// renew begins a new epoch when the streams of the old one are over.
-func (c *Cluster) renew(old []*sm.Session) {
-	c.endAll(old)
-	if c.opt.Fenced != nil {
-		c.opt.Fenced()
-	}
-	for {
-		err := c.take(c.ctx)
-		if err == nil {
-			break
-		}
-		if errors.Is(err, errTaken) {
-			c.log.Error("this node cannot begin anew", "error", err)
-		}
-		if !c.sleep(c.opt.Beat) {
-			return
-		}
-	}
-	c.mu.Lock()
-	c.fenced = false
-	c.mu.Unlock()
-	c.heart.doubt.Store(true) // nothing of what was known before is sure
-	for _, h := range *c.hosts.Load() {
-		c.sweepSelf(h)
-	}
-	c.pokeHeart()
-	c.greet()
-	c.log.Info("this node has begun anew", "node", c.opt.Name, "epoch", c.epoch.Load())
 }

@@ -212,7 +212,9 @@ func (o *orphans) find(c *Cluster, key string, epoch uint64) error {
 		if len(letters) < readCount {
 			return nil
 		}
-		last = "(" + letters[len(letters)-1].ID
+		// The last one comes once more, which does no harm: "behind it" can only be
+		// said since Redis 6.2.
+		last = letters[len(letters)-1].ID
 	}
 }
 

@@ -15,6 +15,7 @@ func (l *link) write() {
 	t := time.NewTimer(time.Hour)
 	defer t.Stop()
 	var p pen
+	var posted time.Time
 	for {
 		select {
 		case <-l.ended:
@@ -32,10 +33,11 @@ func (l *link) write() {
 		case <-l.c.gate.wait():
 		}
 		if l.few() {
-			if !l.pause(collect) {
+			if !l.pause(max(collect, spacing-time.Since(posted))) {
 				return
 			}
 		}
+		posted = time.Now()
 		more, err := l.flush(&p)
 		if err != nil {
 			l.goBack()

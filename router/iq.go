@@ -9,12 +9,15 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
 // An IQHandler answers requests in one namespace. Nil and nil is an empty
-// result; an *xmpp.Error is what the sender sees; any other error is logged and
-// the sender sees internal-server-error. It runs on the sender's goroutine.
+// result; an *xmpp.Error is what the sender sees; any other error is logged. Of
+// storage.ErrUnavailable and storage.ErrFull the sender sees resource-constraint,
+// for these pass, and otherwise internal-server-error. It runs on the sender's
+// goroutine.
 type IQHandler func(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, error)
 
 // ErrLater is returned by a handler that sends the answer itself.
@@ -88,8 +91,11 @@ func (r *Router) Answer(ctx context.Context, t *IQTable, iq *xmpp.Stanza) {
 		return
 	}
 	payload, err := r.answer(ctx, t, iq)
+	var known *xmpp.Error
 	switch {
 	case errors.Is(err, ErrLater):
+	case !errors.As(err, &known) && (errors.Is(err, storage.ErrUnavailable) || errors.Is(err, storage.ErrFull)):
+		r.Bounce(ctx, iq, xmpp.ResourceConstraint.WithText("The server cannot read or store this at the moment, try again later"))
 	case err != nil:
 		r.Bounce(ctx, iq, xmpp.AsError(err))
 	default:

@@ -3,11 +3,13 @@ package router_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gabberd/gabberd/router"
+	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -21,6 +23,9 @@ func TestAnswer(t *testing.T) {
 		{"unknown", `<iq type='get' id='1' from='a@x' to='y'><q xmlns='other'/></iq>`, "service-unavailable"},
 		{"stanza error", `<iq type='get' id='1' from='a@x' to='y'><q xmlns='refused'/></iq>`, "not-allowed"},
 		{"other error", `<iq type='get' id='1' from='a@x' to='y'><q xmlns='broken'/></iq>`, "internal-server-error"},
+		{"no database", `<iq type='get' id='1' from='a@x' to='y'><q xmlns='unavailable'/></iq>`, "resource-constraint"},
+		{"no room for writes", `<iq type='get' id='1' from='a@x' to='y'><q xmlns='full'/></iq>`, "resource-constraint"},
+		{"a refusal because of the database", `<iq type='get' id='1' from='a@x' to='y'><q xmlns='both'/></iq>`, "not-allowed"},
 		{"panic", `<iq type='get' id='1' from='a@x' to='y'><q xmlns='panics'/></iq>`, "internal-server-error"},
 		{"later", `<iq type='get' id='1' from='a@x' to='y'><q xmlns='later'/></iq>`, ""},
 		{"no child", `<iq type='get' id='1' from='a@x' to='y'/>`, "bad-request"},
@@ -39,6 +44,12 @@ func TestAnswer(t *testing.T) {
 		table.Handle("empty", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { return nil, nil })
 		table.Handle("refused", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { return nil, xmpp.NotAllowed })
 		table.Handle("broken", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { return nil, errors.New("disk on fire") })
+		fails := func(err error) router.IQHandler {
+			return func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { return nil, err }
+		}
+		table.Handle("unavailable", fails(fmt.Errorf("read disk on fire: %w", storage.ErrUnavailable)))
+		table.Handle("full", fails(fmt.Errorf("write disk on fire: %w", storage.ErrFull)))
+		table.Handle("both", fails(fmt.Errorf("%w: %w", storage.ErrUnavailable, xmpp.NotAllowed)))
 		table.Handle("panics", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { panic("disk on fire") })
 		table.Handle("later", func(context.Context, *xmpp.Stanza) (*xmpp.Element, error) { return nil, router.ErrLater })
 		r.Answer(context.Background(), &table, parse(t, c.xml))
@@ -55,8 +66,11 @@ func TestAnswer(t *testing.T) {
 		case condition(got) != c.want:
 			t.Errorf("%s: got %v, want %s", c.what, got, c.want)
 		}
-		if logged := strings.Contains(log.String(), "disk on fire"); logged != (c.what == "panic" || c.what == "other error") {
+		if logged := strings.Contains(log.String(), "disk on fire"); logged != slices.Contains([]string{"panic", "other error", "no database", "no room for writes"}, c.what) {
 			t.Errorf("%s: logged: %s", c.what, log)
+		}
+		if c.want == "resource-constraint" && (len(got) != 1 || !strings.Contains(got[0].String(), "type='wait'") || !strings.Contains(got[0].String(), "try again later")) {
+			t.Errorf("%s: the sender is not told to try again: %v", c.what, got)
 		}
 		if strings.Contains(strings.Join(texts(got), ""), "disk") {
 			t.Errorf("%s: a stranger was told what is wrong inside: %v", c.what, got)

@@ -63,7 +63,7 @@ func (p *parked) put(l *line, first []Returned) {
 	}
 	stanzas := make([]waiting, 0, len(first)+len(l.stanzas))
 	for _, r := range first {
-		stanzas = append(stanzas, waiting{r.Stanza, r.Receipt})
+		stanzas = append(stanzas, waiting{st: r.Stanza, receipt: r.Receipt})
 		p.n++
 		p.size += r.Stanza.Size()
 	}
@@ -78,7 +78,11 @@ func (ss *Sessions) move(ctx context.Context, user xmpp.JID) {
 		if !ok {
 			return
 		}
-		ss.Reroute(WithReceipt(ctx, w.receipt), w.st)
+		if c := WithReceipt(ctx, w.receipt); w.to.IsZero() {
+			ss.Reroute(c, w.st)
+		} else {
+			ss.Arrive(c, w.to, w.st)
+		}
 		w.receipt.Release()
 		if ss.parked.first(user) == w.st {
 			return // the store has gone away again

@@ -33,19 +33,21 @@ type line struct {
 type waiting struct {
 	st      *xmpp.Stanza
 	receipt *Receipt
+	to      xmpp.JID // the session that another node has chosen, zero if it is still to be routed
 }
 
 type unparkedKey struct{}
 
-// waits puts st in line behind others for its user, if there are any.
-func (ss *Sessions) waits(ctx context.Context, st *xmpp.Stanza) bool {
+// waits puts st in line behind others for its user, if there are any. to is the
+// session that it is for, zero if that is still to be found out.
+func (ss *Sessions) waits(ctx context.Context, to xmpp.JID, st *xmpp.Stanza) bool {
 	p := &ss.parked
 	if !p.any.Load() || ctx.Value(unparkedKey{}) != nil {
 		return false
 	}
 	p.mu.Lock()
 	l := p.users[st.To.Bare()]
-	taken := l != nil && p.join(ctx, l, st)
+	taken := l != nil && p.join(ctx, l, waiting{st: st, to: to})
 	p.mu.Unlock()
 	if l != nil && !taken {
 		ss.refusePark(ctx, st)
@@ -79,25 +81,24 @@ func (p *parked) add(ctx context.Context, st *xmpp.Stanza) bool {
 	l := p.users[user]
 	if l == nil {
 		l = &line{}
-		if !p.join(ctx, l, st) {
+		if !p.join(ctx, l, waiting{st: st}) {
 			return false
 		}
 		p.users[user.Clone()] = l
 		p.any.Store(true)
 		return true
 	}
-	return p.join(ctx, l, st)
+	return p.join(ctx, l, waiting{st: st})
 }
 
-// join puts st into a line.
-func (p *parked) join(ctx context.Context, l *line, st *xmpp.Stanza) bool {
-	size := st.Size()
+// join puts a stanza into a line.
+func (p *parked) join(ctx context.Context, l *line, w waiting) bool {
+	size := w.st.Size()
 	if p.n >= maxParked || p.size+size > maxParkedBytes {
 		return false
 	}
-	r := ReceiptOf(ctx)
-	r.Hold()
-	w := waiting{st, r}
+	w.receipt = ReceiptOf(ctx)
+	w.receipt.Hold()
 	if ctx.Value(unparkedKey{}) != nil {
 		// It was the first in line, and stays that.
 		l.stanzas = append([]waiting{w}, l.stanzas...)
@@ -114,18 +115,7 @@ func (p *parked) join(ctx context.Context, l *line, st *xmpp.Stanza) bool {
 func (ss *Sessions) Unpark(ctx context.Context) {
 	ctx = context.WithValue(ctx, unparkedKey{}, true)
 	for _, user := range ss.parked.begin() {
-		for {
-			w, ok := ss.parked.next(user)
-			if !ok {
-				break
-			}
-			ss.Reroute(WithReceipt(ctx, w.receipt), w.st)
-			w.receipt.Release()
-			if ss.parked.first(user) == w.st {
-				break // the store has gone away again
-			}
-		}
-		ss.parked.end(user)
+		ss.move(ctx, user)
 	}
 }
 

@@ -41,6 +41,12 @@ func (ss *Sessions) arrive(ctx context.Context, s *Session, st *xmpp.Stanza) {
 	}
 	s.mu.Lock()
 	first := s.presence == nil
+	s.mu.Unlock()
+	if first && prio >= 0 {
+		// What comes from now on must not overtake what has waited.
+		defer ss.Detain(s.JID.Bare())(ctx, nil)
+	}
+	s.mu.Lock()
 	s.presence, s.since = st, time.Now()
 	s.priority.Store(int32(prio))
 	s.available.Store(true)
@@ -107,6 +113,8 @@ func (ss *Sessions) retire(ctx context.Context, s *Session, st *xmpp.Stanza, lis
 			ss.store.Changed(ctx, s)
 		}
 		Unpresent.Run(ctx, ss.hooks, Leaving{s, st.Child(xmpp.NSClient, "status").Text()})
+	}
+	if was && (listening || !ss.succeeded(s)) {
 		contacts := Subscriptions.Run(ctx, ss.hooks, Contacts{}, s.JID.Bare())
 		ss.tell(ctx, s, st, contacts.From, s.JID.Bare())
 		if listening {
@@ -121,6 +129,58 @@ func (ss *Sessions) retire(ctx context.Context, s *Session, st *xmpp.Stanza, lis
 	for to := range directed {
 		ss.tell(ctx, s, st, nil, to)
 	}
+}
+
+// succeeded reports whether another session with the address of s is available:
+// then nobody has gone.
+func (ss *Sessions) succeeded(s *Session) bool {
+	all, err := ss.store.Fresh(s.JID.Bare())
+	if err != nil {
+		all = ss.store.Local(s.JID.Bare())
+	}
+	for _, o := range all {
+		if _, ok := o.Priority(); ok && o.JID == s.JID && o.ID != s.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// overtaken reports whether st says that a client is gone which is there: a newer
+// session with its address, on another node, has said so sooner than the old one's
+// end was heard of.
+func (ss *Sessions) overtaken(st *xmpp.Stanza) bool {
+	if st.Type != "unavailable" || st.From.Domain() != ss.Domain || st.From.IsBare() {
+		return false
+	}
+	for _, look := range []func(xmpp.JID) ([]*Session, error){ss.store.User, ss.store.Fresh} {
+		all, err := look(st.From.Bare())
+		s := newest(all, st.From)
+		if err != nil || s == nil {
+			return false
+		}
+		if _, ok := s.Priority(); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// silence takes the presence of s away without telling anybody: others have done
+// that, and take it out of the store.
+func (s *Session) silence() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent = true
+	s.presence, s.directed = nil, nil
+	s.available.Store(false)
+	s.priority.Store(0)
+}
+
+func (s *Session) silenced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.silent
 }
 
 // tell sends copies of a presence to a list of people and one more.

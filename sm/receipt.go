@@ -42,6 +42,20 @@ func (r *Receipt) Release() {
 	}
 }
 
+// Leave is Release for a carrier that others can stand in for: it lets go unless it
+// is the last, and reports whether it has. Of several that leave at once one stays.
+func (r *Receipt) Leave() bool {
+	if r == nil {
+		return false
+	}
+	for n := r.carriers.Load(); n > 1; n = r.carriers.Load() {
+		if r.carriers.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+	return false
+}
+
 // Secure is a carrier letting go of a stanza that is safe: committed, or
 // acknowledged by whom it was for.
 func (r *Receipt) Secure() {

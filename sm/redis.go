@@ -142,6 +142,9 @@ func (r *Redis) Remove(ctx context.Context, s *Session) error {
 	if err := r.mem.Remove(ctx, s); err != nil {
 		return err
 	}
+	if s.silenced() {
+		return nil
+	}
 	w := r.newWrite(del, s)
 	if r.writes.add(w) != nil {
 		r.behind.Store(true)

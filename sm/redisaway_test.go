@@ -240,13 +240,19 @@ func TestFenced(t *testing.T) {
 		t.Errorf("fenced by %d, and %d times more", epoch, len(a.fenced))
 	}
 	b.sees(old)
-	if gone := a.store.Forget(); !holds(gone, old, late) || len(a.store.Here()) != 0 {
+	if gone := a.store.Forget(); !holds(gone, old, late) || !holds(a.store.Here(), old, late) {
 		t.Errorf("forgotten: %v, left: %v", gone, a.store.Here())
 	}
+	if _, ok := old.Priority(); ok {
+		t.Error("a session of which others have said that it is gone is available here")
+	}
+	for _, s := range []*sm.Session{old, late} { // their streams end
+		remove(t, a.store, s)
+	}
+	b.sees(old) // a node whose epoch is over removes nothing
 	a.begin(5)
 	fresh := sessionOn("a", "romeo@localhost/new")
 	add(t, a.store, fresh)
-	remove(t, a.store, late) // its stream ends only now
 	if err := a.store.Rewrite(context.Background(), nil); err != nil {
 		t.Fatal(err)
 	}

@@ -108,13 +108,14 @@ func (r *Redis) repair(ctx context.Context) error {
 	})
 }
 
-// Forget takes all sessions of this node out of the store, because the other nodes
-// have taken it for dead: they are neither written nor removed any more. It returns
-// them, for their streams to be ended.
+// Forget returns all sessions of this node, for their streams to be ended, because
+// the other nodes have taken it for dead: they have told everybody that these are
+// gone, so that nobody is told again. Until they have ended they stay in the store,
+// lest what comes for their users overtakes what they leave behind.
 func (r *Redis) Forget() []*Session {
 	here := r.mem.Here()
 	for _, s := range here {
-		_ = r.mem.Remove(context.Background(), s) // it never fails
+		s.silence()
 	}
 	return here
 }

@@ -18,7 +18,7 @@ func (ss *Sessions) Route(ctx context.Context, st *xmpp.Stanza) {
 // Reroute is Route for a stanza that has been here before: whoever it was given to
 // could not deliver it. Those who hook Receive have seen it.
 func (ss *Sessions) Reroute(ctx context.Context, st *xmpp.Stanza) {
-	if ss.waits(ctx, st) {
+	if ss.waits(ctx, xmpp.JID{}, st) {
 		return
 	}
 	switch st.Kind {
@@ -37,6 +37,8 @@ func (ss *Sessions) Reroute(ctx context.Context, st *xmpp.Stanza) {
 func (ss *Sessions) Arrive(ctx context.Context, to xmpp.JID, st *xmpp.Stanza) {
 	s := newest(ss.store.Local(to.Bare()), to)
 	switch {
+	case ss.waits(ctx, to, st):
+	case s != nil && st.Kind == xmpp.Presence && ss.overtaken(st):
 	case s != nil && st.Kind == xmpp.Presence:
 		if st = PresenceIn.Run(ctx, ss.hooks, st, s); st != nil {
 			s.conn.Send(ctx, st)

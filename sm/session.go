@@ -83,6 +83,7 @@ type Session struct {
 	directed  map[xmpp.JID]struct{}
 	slots     []slot
 	closed    bool
+	silent    bool // others have said, and see to it, that it is gone
 	available atomic.Bool
 	priority  atomic.Int32
 }

@@ -30,7 +30,7 @@ const (
 
 // Target is the server that gets the load and the processes it consists of.
 type Target struct {
-	Address   string           `json:"address"` // host:port; this machine only
+	Addresses []string         `json:"addresses"` // host:port; this machine only. Of several, sessions take turns
 	TLS       TLS              `json:"tls"`
 	Domain    string           `json:"domain"`
 	Prefix    string           `json:"prefix"`              // users are called Prefix0, Prefix1, …
@@ -97,7 +97,7 @@ func (j *Job) check() error {
 	if !ok {
 		return fmt.Errorf("workload %q: there are %s", j.Workload, strings.Join(Workloads(), ", "))
 	}
-	if err := local(j.Target.Address); err != nil {
+	if err := j.Target.local(); err != nil {
 		return err
 	}
 	switch j.Target.TLS {
@@ -134,6 +134,18 @@ func orElse[T int | time.Duration](v, otherwise T) T {
 
 // local refuses addresses that are not of this machine: the server's processes
 // must be in our /proc, and nobody else's server shall be loaded by mistake.
+func (t Target) local() error {
+	if len(t.Addresses) == 0 {
+		return errors.New("address: there is none")
+	}
+	for _, address := range t.Addresses {
+		if err := local(address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func local(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

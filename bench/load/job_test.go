@@ -6,14 +6,15 @@ import (
 )
 
 func TestCheckNamesTheMistake(t *testing.T) {
-	good := Job{Workload: "chat", Target: Target{Address: "127.0.0.1:5222"}, Sessions: 2}
+	good := Job{Workload: "chat", Target: Target{Addresses: []string{"127.0.0.1:5222", "localhost:5222"}}, Sessions: 2}
 	if err := good.check(); err != nil {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Job){
 		"workload":  func(j *Job) { j.Workload = "sing" },
-		"loopback":  func(j *Job) { j.Target.Address = "192.0.2.1:5222" },
-		"address":   func(j *Job) { j.Target.Address = "localhost" },
+		"loopback":  func(j *Job) { j.Target.Addresses = []string{"127.0.0.1:5222", "192.0.2.1:5222"} },
+		"address":   func(j *Job) { j.Target.Addresses = []string{"localhost"} },
+		"none":      func(j *Job) { j.Target.Addresses = nil },
 		"tls":       func(j *Job) { j.Target.TLS = "maybe" },
 		"sessions":  func(j *Job) { j.Sessions = 0 },
 		"even":      func(j *Job) { j.Sessions = 3 },

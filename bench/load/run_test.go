@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -154,7 +155,7 @@ func TestRunFindsFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			j := Job{
 				Workload: "chat", Sessions: 4, Window: 4, Processes: 2, Duration: 200 * time.Millisecond, Patience: 500 * time.Millisecond,
-				Target: Target{Address: startBadRelay(t, c.f), Relay: true, Prefix: "u", Domain: "localhost", PIDs: []int{os.Getpid()}},
+				Target: Target{Addresses: []string{startBadRelay(t, c.f)}, Relay: true, Prefix: "u", Domain: "localhost", PIDs: []int{os.Getpid()}},
 			}
 			r, err := Run(t.Context(), j)
 			if err != nil {
@@ -174,10 +175,62 @@ func TestRunFindsFaults(t *testing.T) {
 	}
 }
 
+func TestSessionsTakeTurnsWithAddresses(t *testing.T) {
+	var mu sync.Mutex
+	came := map[string][]string{} // by address, the pairs that said so
+	var group sync.WaitGroup
+	t.Cleanup(group.Wait)
+	var addresses []string
+	for range 3 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ln.Close() })
+		addresses = append(addresses, ln.Addr().String())
+		group.Go(func() {
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				header, err := (&session{wire: &wire{Conn: conn}}).next()
+				if err == nil {
+					mu.Lock()
+					at := ln.Addr().String()
+					came[at] = append(came[at], string(attribute(header, "pair")))
+					mu.Unlock()
+					_, err = conn.Write([]byte("<stream:stream>"))
+				}
+				group.Go(func() {
+					io.Copy(io.Discard, conn) // until the client goes
+					conn.Close()
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	j := Job{Workload: "login", Sessions: 6, Target: Target{Addresses: addresses, Relay: true, Prefix: "u", Domain: "localhost"}}
+	if _, err := Run(t.Context(), j); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for i, want := range []string{"u0 u1", "u0 u2", "u1 u2"} { // users 0 and 3, 1 and 4, 2 and 5
+		got := came[addresses[i]]
+		slices.Sort(got)
+		if strings.Join(got, " ") != want {
+			t.Errorf("address %d had %v, want %s", i, got, want)
+		}
+	}
+}
+
 func TestRunAtARate(t *testing.T) {
 	j := Job{
 		Workload: "chat", Sessions: 4, Rate: 200, Duration: 500 * time.Millisecond,
-		Target: Target{Address: startBadRelay(t, func(_ int, s string) []string { return []string{s} }), Relay: true, Prefix: "u", Domain: "localhost"},
+		Target: Target{Addresses: []string{startBadRelay(t, func(_ int, s string) []string { return []string{s} })}, Relay: true, Prefix: "u", Domain: "localhost"},
 	}
 	r, err := Run(t.Context(), j)
 	if err != nil {
@@ -201,7 +254,7 @@ func TestRunSaysWhatFailed(t *testing.T) {
 	}
 	address := ln.Addr().String()
 	ln.Close()
-	good := Job{Workload: "login", Sessions: 3, Target: Target{Address: address, Prefix: "u", Domain: "localhost"}}
+	good := Job{Workload: "login", Sessions: 3, Target: Target{Addresses: []string{address}, Prefix: "u", Domain: "localhost"}}
 	gone := good
 	gone.Target.PIDs = []int{1 << 30}
 	for want, j := range map[string]Job{"refused": good, "gone": gone, "workload": {}} {

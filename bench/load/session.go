@@ -170,7 +170,7 @@ const patience = 30 * time.Second // with a server that does not answer a login
 
 // connect opens the socket and, with direct TLS, encrypts it.
 func (w *worker) connect(s *session) error {
-	conn, err := w.dialer.Dial("tcp", w.Target.Address)
+	conn, err := w.dialer.Dial("tcp", w.Target.Addresses[s.number%len(w.Target.Addresses)])
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 // returns name and version, and waits for them at most half a minute.
 func Version(t Target) (string, error) {
 	w := &worker{Job: Job{Target: t}, password: t.Password, clock: time.Now()}
-	if err := local(t.Address); err != nil {
+	if err := t.local(); err != nil {
 		return "", err
 	}
 	keys, err := openKeyring("")

@@ -209,15 +209,18 @@ func (n *node) logTail(bytes int64) string {
 	return string(text)
 }
 
-// build makes the programs in dir.
+// build makes the programs in dir, the server with the race detector if that is
+// wanted.
 func build(ctx context.Context, dir string, race bool) error {
-	args := []string{"build", "-o", dir + "/"}
-	if race {
-		args = append(args, "-race")
-	}
-	args = append(args, "github.com/gabberd/gabberd/cmd/gabberd", "github.com/gabberd/gabberd/cmd/gabberdctl")
-	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
+	for _, program := range []string{"gabberd", "gabberdctl"} {
+		args := []string{"build", "-o", dir + "/"}
+		if race && program == "gabberd" {
+			args = append(args, "-race")
+		}
+		args = append(args, "github.com/gabberd/gabberd/cmd/"+program)
+		if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("go build: %w\n%s", err, out)
+		}
 	}
 	return nil
 }

@@ -37,12 +37,8 @@ func (s store) claim(ctx context.Context, user xmpp.JID, after, last int64, give
 			return err
 		}
 		given = true
-		for _, seq := range give(there) {
-			if _, err := tx.Exec(ctx, `DELETE FROM spool WHERE {host} AND username = ? AND seq = ?`, user.Local(), seq); err != nil {
-				return err
-			}
-		}
-		return nil
+		_, err = s.deleteIn(ctx, tx, user, give(there))
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("claim waiting messages: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gabberd/gabberd/storage"
@@ -112,16 +113,34 @@ func (s store) all(ctx context.Context, user xmpp.JID, f func(message) error) er
 // delete removes those messages of user, and returns how many there were.
 func (s store) delete(ctx context.Context, user xmpp.JID, seqs []int64) (n int64, err error) {
 	err = s.Tx(ctx, func(tx *storage.Tx) error {
-		n = 0
-		for _, seq := range seqs {
-			one, err := tx.Exec(ctx, `DELETE FROM spool WHERE {host} AND username = ? AND seq = ?`, user.Local(), seq)
-			if err != nil {
-				return err
-			}
-			n += one
-		}
-		return nil
+		n, err = s.deleteIn(ctx, tx, user, seqs)
+		return err
 	})
+	return n, err
+}
+
+// together is how many messages one statement deletes. There are two texts of it,
+// so that databases need not prepare one for every number of messages.
+const together = 16
+
+var deleteTogether = `DELETE FROM spool WHERE {host} AND username = ? AND seq IN (?` + strings.Repeat(", ?", together-1) + `)`
+
+// deleteIn is delete within a transaction.
+func (s store) deleteIn(ctx context.Context, tx *storage.Tx, user xmpp.JID, seqs []int64) (n int64, err error) {
+	for len(seqs) > 0 && err == nil {
+		var some int64
+		if len(seqs) == 1 {
+			some, err = tx.Exec(ctx, `DELETE FROM spool WHERE {host} AND username = ? AND seq = ?`, user.Local(), seqs[0])
+			return n + some, err
+		}
+		list := seqs[:min(together, len(seqs))]
+		args := append(make([]any, 0, together+1), user.Local())
+		for i := range together {
+			args = append(args, list[min(i, len(list)-1)]) // the last one fills the rest
+		}
+		some, err = tx.Exec(ctx, deleteTogether, args...)
+		n, seqs = n+some, seqs[len(list):]
+	}
 	return n, err
 }
 

@@ -2,7 +2,9 @@ package roster
 
 import (
 	"container/list"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabberd/gabberd/config"
@@ -11,19 +13,27 @@ import (
 	"github.com/gabberd/gabberd/xmpp"
 )
 
-// maxCached bounds the contacts in one host's cache, whatever cache_size says:
-// rosters differ in size.
-const maxCached = 500_000
+// maxCached bounds one host's cache, in bytes, whatever cache_size says: rosters
+// differ in size.
+const maxCached = 128 << 20
 
-// lists is what presence needs of a user's roster. It is never changed.
+// lists is a user's roster as presence and the user's clients need it. It is never
+// changed.
 type lists struct {
 	sm.Contacts
 	of      map[xmpp.JID]sm.Contact
-	waiting bool // somebody's request has no answer yet
+	items   []Item // those that clients see, in order of address
+	waiting bool   // somebody's request has no answer yet
+	weight  int    // bytes that it takes, about
+
+	// What clients are answered that ask for a version, or for none. Made when it
+	// is first wanted.
+	versioned, plain atomic.Pointer[answer]
 }
 
 func newLists(items []Item) *lists {
-	l := &lists{of: make(map[xmpp.JID]sm.Contact, len(items))}
+	const own, each = 500, 300 // bytes that the structs take
+	l := &lists{of: make(map[xmpp.JID]sm.Contact, len(items)), items: make([]Item, 0, len(items)), weight: own}
 	for i := range items {
 		it := &items[i]
 		if it.State.Has(To) {
@@ -35,10 +45,12 @@ func newLists(items []Item) *lists {
 		l.waiting = l.waiting || it.State.Has(PendingIn)
 		if it.shown() {
 			l.of[it.JID] = it.contact()
+			l.items = append(l.items, *it)
+			l.weight += each + 3*it.size() // as it is, and in two answers
 		}
 	}
 	// Whoever appends to them gets a copy.
-	l.To, l.From = l.To[:len(l.To):len(l.To)], l.From[:len(l.From):len(l.From)]
+	l.To, l.From, l.items = slices.Clip(l.To), slices.Clip(l.From), slices.Clip(l.items)
 	return l
 }
 
@@ -49,7 +61,7 @@ type cache struct {
 	mu      sync.Mutex
 	entries map[xmpp.JID]*list.Element // of *cached
 	order   list.List                  // the last used in front
-	weight  int                        // contacts in all entries
+	weight  int                        // bytes in all entries, about
 	reading map[xmpp.JID]*reading
 }
 
@@ -118,7 +130,7 @@ func (c *cache) finish(user xmpp.JID, r *reading, l *lists) {
 		e.until = time.Now().Add(c.LifeTime)
 	}
 	c.entries[e.user] = c.order.PushFront(e)
-	c.weight += len(l.of) + 1
+	c.weight += l.weight
 	for c.order.Len() > 1 && (c.order.Len() > c.Size || c.weight > maxCached) {
 		c.drop(c.order.Back())
 	}
@@ -153,5 +165,5 @@ func (c *cache) clear() {
 func (c *cache) drop(el *list.Element) {
 	e := c.order.Remove(el).(*cached)
 	delete(c.entries, e.user)
-	c.weight -= len(e.lists.of) + 1
+	c.weight -= e.lists.weight
 }

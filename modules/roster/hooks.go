@@ -10,8 +10,12 @@ import (
 
 // Contents is what is in a roster.
 type Contents struct {
-	Items []Item // a handler may append to it and replace what is in it
-	Err   error  // why it cannot be told; Items is not to be relied on then
+	// Items is shared: a handler may append to it, and replaces something in a
+	// clone.
+	Items []Item
+	Err   error // why it cannot be told; Items is not to be relied on then
+
+	stored *lists // whose items Items was
 }
 
 // The hooks of a roster. Those about who gets whose presence are in package sm.

@@ -52,27 +52,23 @@ func (m *roster) get(ctx context.Context, iq *xmpp.Stanza, query *xmpp.Element) 
 		if version == has {
 			return nil, nil
 		}
+		// What is in memory may be older than that.
+		m.cache.forget(user)
 	}
-	items, err := m.whole(ctx, user)
-	if err != nil {
-		return nil, err
-	}
-	if versioned && !m.StoreCurrentID {
-		if version = digest(items); version == has {
-			return nil, nil
-		}
-	}
-	b := xmpp.Build(ns, "query").OptAttr("ver", version)
-	for i := range items {
-		items[i].append(b)
-	}
-	return b.Done(), nil
-}
-
-// whole is the roster as the user's clients see it, other modules' items too.
-func (m *roster) whole(ctx context.Context, user xmpp.JID) ([]Item, error) {
 	all := Get.Run(ctx, m.host.Hooks(), Contents{}, user)
-	return all.Items, all.Err
+	switch {
+	case all.Err != nil:
+		return nil, all.Err
+	case version != "":
+		return newQuery(all.Items, version), nil
+	case !versioned:
+		return all.plain(), nil
+	}
+	a := all.versioned()
+	if a.version == has {
+		return nil, nil
+	}
+	return a.query, nil
 }
 
 // set adds, changes or removes one contact (RFC 6121 §2.3–2.5). What a client

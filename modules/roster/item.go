@@ -74,6 +74,15 @@ func (i *Item) append(b *xmpp.Builder) {
 	b.Close()
 }
 
+// size is how many bytes of text the item has.
+func (i *Item) size() int {
+	n := len(i.JID.String()) + len(i.Name) + len(i.request)
+	for _, g := range i.Groups {
+		n += len(g)
+	}
+	return n
+}
+
 // appendRemoved writes that j is not in the roster any more.
 func appendRemoved(b *xmpp.Builder, j xmpp.JID) {
 	b.Open("", "item").Attr("jid", j.String()).Attr("subscription", "remove").Close()

@@ -100,7 +100,7 @@ func (m *roster) features(_ context.Context, offered []*xmpp.Element, _ *sm.Stre
 	return append(offered, xmpp.El("urn:xmpp:features:pre-approval", "sub")), hooks.Next
 }
 
-// lists is what presence needs of user's roster, from memory if possible.
+// lists is user's roster, from memory if possible.
 func (m *roster) lists(ctx context.Context, user xmpp.JID) (*lists, error) {
 	return m.cache.get(user, func() (*lists, error) {
 		items, err := m.store.items(ctx, user)
@@ -145,15 +145,15 @@ func (m *roster) standing(ctx context.Context, acc sm.Contact, p sm.Pair) (sm.Co
 
 // stored adds what the user himself has put into his roster.
 func (m *roster) stored(ctx context.Context, acc Contents, user xmpp.JID) (Contents, hooks.Flow) {
-	items, err := m.store.items(ctx, user)
-	if err != nil {
+	l, err := m.lists(ctx, user)
+	switch {
+	case err != nil:
 		acc.Err = err
 		return acc, hooks.Stop
-	}
-	for i := range items {
-		if items[i].shown() {
-			acc.Items = append(acc.Items, items[i])
-		}
+	case len(acc.Items) == 0:
+		acc.Items, acc.stored = l.items, l
+	default:
+		acc.Items = append(acc.Items, l.items...)
 	}
 	return acc, hooks.Next
 }

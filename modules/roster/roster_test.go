@@ -17,7 +17,7 @@ import (
 
 const ns = "jabber:iq:roster"
 
-func start(t *testing.T, options string) *modtest.Server {
+func start(t testing.TB, options string) *modtest.Server {
 	t.Helper()
 	return modtest.Start(t, "modules:\n  mod_roster: {"+options+"}\n"+rules, roster.Module)
 }

@@ -197,7 +197,8 @@ func (m *module) setValues(ctx context.Context, who admin.OfUser, path, values [
 	case !ok:
 		return admin.False, admin.NotFound.With("there is no user %s", user)
 	}
-	card, err := m.get(ctx, user)
+	// What another node has just changed may still be in the memory of this one.
+	card, err := m.store.get(ctx, user)
 	if errors.Is(err, storage.ErrNotFound) {
 		card, err = xmpp.El(NS, "vCard"), nil
 	}

@@ -27,6 +27,12 @@ type Update struct {
 // it is stored. Whoever refuses it returns an Err and Stop.
 var Set = hooks.NewFold[Update, Setting]("vcard_iq_set", "A user sets the own vCard. An error refuses it.").ByHand("JID VCARD", handSet)
 
+// Changed runs when the vCard of a user, a bare address, may be another one in
+// the database: also when a write has failed, for it may have been carried out.
+// What is remembered of it is out of date. It is heard on all nodes. That the
+// vCard has gone with its account is auth.Removed's to say.
+var Changed = hooks.NewEvent[xmpp.JID]("vcard_changed", "A user's vCard is stored anew.").Everywhere(hooks.Text(xmpp.Parse))
+
 // handSet reads the words JID VCARD.
 func handSet(_ context.Context, words []string) (Update, Setting, error) {
 	if len(words) != 2 {

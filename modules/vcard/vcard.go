@@ -80,7 +80,10 @@ func start(h *modules.Host, o options) error {
 	Set.Add(h, hooks.Normal, m.set)
 	Wanted.Add(h, hooks.Normal, m.wanted)
 	auth.Removed.Add(h, hooks.Normal, m.removed)
-	local.ClearCache.Add(h, hooks.Normal, func(context.Context, *local.Host) { m.cache.Clear() })
+	forget := func(_ context.Context, user xmpp.JID) { m.cache.Forget(user.Bare()) }
+	Changed.AddElsewhere(h, hooks.Normal, forget)
+	auth.Removed.AddElsewhere(h, hooks.Normal, forget)
+	local.ClearCache.AddEverywhere(h, hooks.Normal, func(context.Context, *local.Host) { m.cache.Clear() })
 	h.Command(m.commands()...)
 	if o.Search {
 		m.serve()
@@ -170,6 +173,7 @@ func (m *module) set(ctx context.Context, u Update, s Setting) (Update, hooks.Fl
 	if u.Err = m.fits(u.Card); u.Err == nil {
 		u.Err = m.store.set(ctx, s.User, u.Card)
 		m.cache.Forget(s.User)
+		Changed.Run(ctx, m.host.Hooks(), s.User)
 	}
 	return u, u.Err != nil
 }

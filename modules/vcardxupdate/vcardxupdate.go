@@ -12,10 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/hooks"
-	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/modules/vcard"
 	"github.com/gabberd/gabberd/sm"
@@ -53,6 +51,7 @@ type xupdate struct {
 	host  *modules.Host
 	cache *vcard.Cache[avatar]
 	said  *sm.Slot[*said]
+	later *later
 }
 
 func start(h *modules.Host, o options) error {
@@ -60,12 +59,12 @@ func start(h *modules.Host, o options) error {
 		host:  h,
 		cache: vcard.NewCache(h.CacheOf(o.backend), maxCached, func(a avatar) int { return len(a.hash) }),
 		said:  sm.NewSlot[*said]("vcard_xupdate"),
+		later: newLater(),
 	}
 	sm.SelfPresent.Add(h, hooks.Last, m.present) // ejabberd's: after whoever changes presence
 	sm.UserSend.Add(h, hooks.Normal, m.directed)
 	vcard.Set.Add(h, 90, m.changed) // ejabberd's: when it is stored
-	auth.Removed.Add(h, hooks.Normal, m.removed)
-	local.ClearCache.Add(h, hooks.Normal, func(context.Context, *local.Host) { m.cache.Clear() })
+	m.listen()
 	return nil
 }
 
@@ -152,11 +151,13 @@ func hashOf(card *xmpp.Element) avatar {
 // ejabberd does (reset_vcard_xupdate_resend_presence), so that contacts learn the
 // hash at once.
 func (m *xupdate) changed(ctx context.Context, u vcard.Update, set vcard.Setting) (vcard.Update, hooks.Flow) {
-	m.cache.Forget(set.User)
-	for _, s := range slices.Clone(m.host.Sessions.Local(set.User)) {
-		m.again(ctx, s)
-	}
+	m.allAgain(ctx, set.User)
 	return u, hooks.Next
 }
 
-func (m *xupdate) removed(_ context.Context, user xmpp.JID) { m.cache.Forget(user) }
+// allAgain sends the presence of all clients of user on this node once more.
+func (m *xupdate) allAgain(ctx context.Context, user xmpp.JID) {
+	for _, s := range slices.Clone(m.host.Sessions.Local(user)) {
+		m.again(ctx, s)
+	}
+}

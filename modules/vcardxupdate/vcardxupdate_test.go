@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gabberd/gabberd/config"
@@ -31,7 +32,7 @@ func (*none) Fields(*config.Fields) {}
 
 // friends lets juliet have romeo's presence, and counts how often a vCard is
 // wanted.
-func friends(reads *int) modules.Module {
+func friends(reads *atomic.Int64) modules.Module {
 	return modules.Define("mod_test_friends", modules.Spec[none]{Start: func(h *modules.Host, _ none) error {
 		sm.Subscriptions.Add(h, hooks.Normal, func(_ context.Context, c sm.Contacts, user xmpp.JID) (sm.Contacts, hooks.Flow) {
 			if user.Local() == "romeo" {
@@ -40,7 +41,7 @@ func friends(reads *int) modules.Module {
 			return c, hooks.Next
 		})
 		vcard.Wanted.Add(h, hooks.First, func(_ context.Context, a vcard.Answer, _ xmpp.JID) (vcard.Answer, hooks.Flow) {
-			*reads++
+			reads.Add(1)
 			return a, hooks.Next
 		})
 		return nil
@@ -71,7 +72,7 @@ func seen(c *modtest.Client) string {
 }
 
 func TestPresenceTellsTheHash(t *testing.T) {
-	reads := 0
+	var reads atomic.Int64
 	s := modtest.Start(t, "", vcard.Module, vcardxupdate.Module, friends(&reads))
 	romeo, juliet := s.Login("romeo@localhost/orchard"), s.Available("juliet@localhost/balcony")
 	say := func(presence, want string) {
@@ -123,20 +124,20 @@ func TestPresenceCostsNoRead(t *testing.T) {
 		options string
 		want    int
 	}{{"{}", 1}, {"{use_cache: false}", 10}} {
-		reads := 0
+		var reads atomic.Int64
 		s := modtest.Start(t, "modules:\n  mod_vcard: {use_cache: false}\n  mod_vcard_xupdate: "+c.options, vcard.Module, vcardxupdate.Module, friends(&reads))
 		romeo := s.Login("romeo@localhost/orchard")
 		for range 10 {
 			romeo.Say(`<presence/>`)
 		}
-		if reads != c.want {
-			t.Errorf("%s: %d reads for ten presences, want %d", c.options, reads, c.want)
+		if got := int(reads.Load()); got != c.want {
+			t.Errorf("%s: %d reads for ten presences, want %d", c.options, got, c.want)
 		}
 	}
 }
 
 func TestAHashDiesWithTheAccount(t *testing.T) {
-	reads := 0
+	var reads atomic.Int64
 	s := modtest.Start(t, "", vcard.Module, vcardxupdate.Module, friends(&reads))
 	romeo, juliet := s.Available("romeo@localhost/orchard"), s.Available("juliet@localhost/balcony")
 	set(romeo, `<PHOTO><BINVAL>AAAA</BINVAL></PHOTO>`)
@@ -154,7 +155,7 @@ func TestAHashDiesWithTheAccount(t *testing.T) {
 // A new photo is told by all clients of the user that are available, whoever has
 // set it, but not by those that do not want to have one.
 func TestAllClientsOfTheUserTellTheHash(t *testing.T) {
-	reads := 0
+	var reads atomic.Int64
 	s := modtest.Start(t, "", vcard.Module, vcardxupdate.Module, friends(&reads))
 	a, b := s.Available("romeo@localhost/orchard"), s.Available("romeo@localhost/street")
 	shy, away := s.Login("romeo@localhost/shy"), s.Available("romeo@localhost/away")
@@ -204,7 +205,7 @@ func TestAllClientsOfTheUserTellTheHash(t *testing.T) {
 // Whatever a client says while its presence is repeated for it is what holds in the
 // end, and one that leaves is gone.
 func TestTheClientHasTheLastWord(t *testing.T) {
-	reads := 0
+	var reads atomic.Int64
 	s := modtest.Start(t, "", vcard.Module, vcardxupdate.Module, friends(&reads))
 	a := s.Available("romeo@localhost/orchard")
 	for i := range 50 {

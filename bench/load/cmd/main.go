@@ -73,7 +73,11 @@ func run(ctx context.Context, args []string) error {
 
 // target declares the flags that say what is loaded.
 func target(f *flag.FlagSet, t *load.Target) {
-	f.StringVar(&t.Address, "address", "127.0.0.1:5222", "`host:port` of a server on this machine")
+	t.Addresses = []string{"127.0.0.1:5222"}
+	f.Func("address", "`host:port` of a server on this machine (default 127.0.0.1:5222); of several, with commas between, sessions take turns", func(s string) error {
+		t.Addresses = strings.Split(s, ",")
+		return nil
+	})
 	f.StringVar((*string)(&t.TLS), "tls", "none", "none, starttls or direct")
 	f.StringVar(&t.Domain, "domain", "localhost", "virtual host")
 	f.StringVar(&t.Prefix, "prefix", "user", "users are called prefix0, prefix1, …")
