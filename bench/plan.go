@@ -14,6 +14,7 @@ type step struct {
 	title  string
 	job    load.Job
 	tls    bool
+	twice  bool   // counts only the second time: servers that were just started are slow
 	fresh  bool   // on a server that was just started: memory
 	nodes  int    // of the server that it is for
 	across bool   // sessions take turns with the nodes; otherwise all are on the first
@@ -110,7 +111,7 @@ func (z size) traffic() []step {
 	chat := with(others, "chat", func(j *load.Job) { j.Sessions, j.Window = z.sessions, 2 })
 	rate := thousands(z.rate)
 	return []step{
-		{name: "login-tls", title: "login, SCRAM over TLS 1.3", tls: true,
+		{name: "login-tls", title: "login, SCRAM over TLS 1.3", tls: true, twice: true,
 			job: with(others, "login", func(j *load.Job) { j.Sessions = z.logins }),
 			rows: []row{
 				{"login, SCRAM over TLS 1.3", "cpu_us", "µs", less},

@@ -242,6 +242,10 @@ func (b *bench) step(ctx context.Context, s server, st step, round int) {
 		j.Target.Addresses = j.Target.Addresses[:1]
 	}
 	r, err := load.Run(ctx, j)
+	if err == nil && st.twice {
+		b.pause(ctx)
+		r, err = load.Run(ctx, j)
+	}
 	if err != nil {
 		b.failed(s, st.name, err)
 		return

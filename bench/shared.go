@@ -11,7 +11,7 @@ func (z size) shared() []step {
 	paced := chat
 	paced.Rate = z.rate
 	steps := []step{{
-		name: "login-redis", title: "login, sessions in Redis", tls: true, nodes: 1, job: login,
+		name: "login-redis", title: "login, sessions in Redis", tls: true, twice: true, nodes: 1, job: login,
 		rows: []row{
 			{"login, sessions in Redis", "cpu_us", "µs", less},
 			{"login, sessions in Redis, logins per CPU-second", "per_cpu_s", "/s", more},

@@ -127,6 +127,7 @@ type Cluster struct {
 	hosts   atomic.Pointer[map[string]*host]
 	held    held
 	stamp   stamp
+	mute    mute
 	once    once
 
 	// Counters is what has happened since the start.
@@ -197,7 +198,8 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Start begins to receive. Virtual hosts that are there by now are served from
+// Start begins to receive, and waits for a few heartbeats until the other nodes know
+// of this one. Virtual hosts that are there by now are served from
 // the first stanza on.
 func (c *Cluster) Start() {
 	c.mu.Lock()
@@ -211,6 +213,7 @@ func (c *Cluster) Start() {
 		c.sweepSelf(h)
 	}
 	c.greet()
+	c.introduce()
 }
 
 // Serve has the cluster carry stanzas for a virtual host and sweep and rewrite
@@ -219,6 +222,7 @@ func (c *Cluster) Serve(domain string, ss *sm.Sessions, store Store) (stop func(
 	h := &host{domain: domain, Sessions: ss, store: store}
 	c.stampFor(h)
 	c.held.watch(h)
+	c.mute.watch(h)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := maps.Clone(*c.hosts.Load())

@@ -27,6 +27,9 @@ func (n *conn) Send(ctx context.Context, st *xmpp.Stanza) {
 		n.c.opt.Router.Bounce(ctx, st, xmpp.ServiceUnavailable)
 		return
 	}
+	if n.c.mute.silences(st) {
+		return
+	}
 	if st.To.IsZero() {
 		st = st.Readdressed(st.From, n.a.JID)
 	}

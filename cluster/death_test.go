@@ -45,29 +45,37 @@ func TestMessagesSurviveTheDeathOfTheReceiver(t *testing.T) {
 // idOf is the stanza-id.
 func idOf(st *xmpp.Stanza) string { return st.Child("urn:xmpp:sid:0", "stanza-id").Attr("id") }
 
-func TestWhoHasComeBackIsNotGone(t *testing.T) {
-	w := newWorld(t)
-	a, b, c := w.three()
-	for _, n := range []*node{a, b, c} {
+// befriend has romeo told how everybody is.
+func befriend(nodes ...*node) {
+	for _, n := range nodes {
 		sm.Subscriptions.Add(n, hooks.Normal, func(context.Context, sm.Contacts, xmpp.JID) (sm.Contacts, hooks.Flow) {
 			return sm.Contacts{From: []xmpp.JID{xmpp.MustParse("romeo@localhost")}}, hooks.Stop
 		})
 	}
+}
+
+// told is what the client was told of those whose address begins so.
+func (c *client) told(front string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var of []string
+	for _, p := range c.presence {
+		if strings.HasPrefix(p, front) {
+			of = append(of, strings.TrimPrefix(p, front))
+		}
+	}
+	return strings.Join(of, ", ")
+}
+
+func TestWhoHasComeBackIsNotGone(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.three()
+	befriend(a, b, c)
 	romeo := a.login("romeo@localhost/r")
 	b.sees("romeo@localhost/r", "a")
 	b.login("juliet@localhost/phone")
 	b.login("juliet@localhost/desk")
-	told := func() string {
-		romeo.mu.Lock()
-		defer romeo.mu.Unlock()
-		var of []string
-		for _, p := range romeo.presence {
-			if strings.HasPrefix(p, "juliet@localhost/") {
-				of = append(of, strings.TrimPrefix(p, "juliet@localhost/"))
-			}
-		}
-		return strings.Join(of, ", ")
-	}
+	told := func() string { return romeo.told("juliet@localhost/") }
 	await(t, "romeo is told", func() bool { return told() == "phone, desk" })
 	b.kill()
 	c.login("juliet@localhost/phone")
@@ -231,8 +239,12 @@ func TestASweeperMayDie(t *testing.T) {
 func TestAFrozenNodeBeginsAnew(t *testing.T) {
 	w := newWorld(t)
 	a, b, c := w.three()
+	befriend(a, b, c)
+	romeo := a.login("romeo@localhost/r")
+	b.sees("romeo@localhost/r", "a")
 	juliet := b.loginLate("juliet@localhost/x")
 	a.sees("juliet@localhost/x", "b")
+	await(t, "romeo is told", func() bool { return romeo.told("juliet@localhost/") == "x" })
 	epoch := b.Epoch()
 	thaw := b.Freeze()
 	defer thaw()
@@ -266,8 +278,11 @@ func TestAFrozenNodeBeginsAnew(t *testing.T) {
 	s.sendMany("juliet@localhost/x", "n", 20)
 	awaitIDs(t, "juliet", series("n", 20), juliet.ids)
 	await(t, "all is handled", s.allHandled)
+	await(t, "romeo is told", func() bool { return strings.HasSuffix(romeo.told("juliet@localhost/"), ", x") })
+	if got := romeo.told("juliet@localhost/"); got != "x, x unavailable, x" {
+		t.Errorf("romeo was told %s", got)
+	}
 	back := b.sender("juliet@localhost/x")
-	romeo := a.login("romeo@localhost/r")
 	b.sees("romeo@localhost/r", "a")
 	back.sendMany("romeo@localhost/r", "o", 20)
 	awaitIDs(t, "romeo", series("o", 20), romeo.ids)

@@ -17,6 +17,7 @@ func (c *Cluster) fence() {
 	}
 	c.fenced = true
 	c.cut.Store(true)
+	c.mute.begin()
 	links := c.links
 	c.links = map[linkKey]*link{}
 	c.mu.Unlock()
@@ -79,6 +80,7 @@ func (c *Cluster) renew(old []*sm.Session) {
 	c.mu.Unlock()
 	c.held.forget()
 	c.cut.Store(false)
+	c.mute.ending()
 	c.heart.doubt.Store(true) // nothing of what was known before is sure
 	for _, h := range *c.hosts.Load() {
 		c.sweepSelf(h)

@@ -143,7 +143,7 @@ func (b *inbox) take(m *goredis.XMessage) bool {
 		b.drop(lt.id) // to wake us up
 		return true
 	case lt.to < own:
-		b.c.orphans.add(orphan{b.c.inboxKey(b.c.opt.Name), lt.id, lt.from, lt.epoch, lt.seq})
+		b.c.orphans.add(orphan{key: b.c.inboxKey(b.c.opt.Name), id: lt.id, from: lt.from, epoch: lt.epoch, seq: lt.seq})
 		return true
 	case lt.to > own:
 		b.c.hurry() // we are about to learn something

@@ -46,6 +46,8 @@ type entry struct {
 	State    State  `json:"state"`
 	Sessions int    `json:"sessions"`
 	By       string `json:"by,omitempty"` // who sweeps it
+
+	Knows map[string]uint64 `json:"knows,omitempty"` // the epochs of the nodes that it tells of what happens
 }
 
 // heart keeps this node alive for the others.
@@ -58,6 +60,8 @@ type heart struct {
 	count   int           // of beats, to count sessions not each time
 	entry   entry
 	renewed atomic.Pointer[time.Time] // when the lease was last renewed
+
+	unsettled atomic.Pointer[time.Time] // when Redis was last found empty
 }
 
 func (c *Cluster) nodesKey() string { return c.redis.Key("{nodes}") }
@@ -271,6 +275,7 @@ func (c *Cluster) describe(epoch uint64) string {
 	h.count++
 	h.entry.V, h.entry.Epoch, h.entry.Instance = entryVersion, epoch, c.opt.Instance
 	h.entry.Started = c.started.UTC().Format(time.RFC3339)
+	h.entry.Knows = c.nodes.living()
 	h.entry.State = Up
 	if c.isLeaving() {
 		h.entry.State = Leaving
@@ -309,6 +314,7 @@ func (c *Cluster) back(emptied bool) {
 	if emptied {
 		c.log.Warn("Redis was emptied; sessions are written and stanzas are sent again")
 		c.Counters.Emptied.Add(1)
+		c.unsettle()
 	}
 	c.inbox.rewind.Store(true)
 	for _, l := range c.allLinks() {

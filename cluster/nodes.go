@@ -39,6 +39,8 @@ type member struct {
 	state   State
 	lease   time.Duration // that was left
 	missing time.Time     // since when there is no entry; zero while there is one
+	seen    time.Time     // when it was learned
+	renewed time.Time     // when it was last seen to have renewed its lease
 }
 
 // living reports whether something the node has written may hold.
@@ -121,6 +123,7 @@ func (n *nodes) learn(rows iter.Seq[string], sure bool, asked []string) {
 			continue
 		}
 		if m, ok := n.read(name, text, epoch, lease); ok {
+			m.compare(old[name], n.c.opt.Beat/4)
 			all[name] = n.fenceBack(name, m, old[name])
 		}
 	}
@@ -129,8 +132,10 @@ func (n *nodes) learn(rows iter.Seq[string], sure bool, asked []string) {
 			all[name] = m.away(sure, n.c.opt.Lease)
 		}
 	}
-	for name := range all {
+	news := false
+	for name, m := range all {
 		delete(n.unknown, name)
+		news = news || m.living() && (m.epoch != old[name].epoch || !old[name].living())
 	}
 	for _, name := range asked {
 		if _, ok := all[name]; !ok && sure {
@@ -140,6 +145,57 @@ func (n *nodes) learn(rows iter.Seq[string], sure bool, asked []string) {
 	n.all.Store(&all)
 	n.mu.Unlock()
 	n.c.review()
+	if news {
+		n.c.pokeHeart() // who is new waits until he is known
+	}
+}
+
+// living is the epochs of the other nodes that live.
+func (n *nodes) living() map[string]uint64 {
+	out := map[string]uint64{}
+	for name, m := range *n.all.Load() {
+		if m.living() {
+			out[name] = m.epoch
+		}
+	}
+	return out
+}
+
+// introduced reports whether all nodes that are up know this one in that epoch: from
+// then on it hears of everything that happens.
+func (n *nodes) introduced(epoch uint64) bool {
+	for _, m := range *n.all.Load() {
+		if m.state == Up && m.Knows[n.c.opt.Name] != epoch {
+			return false
+		}
+	}
+	return true
+}
+
+// introduce waits until the other nodes know this one. One that has just died is
+// not waited for long.
+func (c *Cluster) introduce() {
+	end := time.Now().Add(3 * c.opt.Beat)
+	for !c.nodes.introduced(c.epoch.Load()) && time.Now().Before(end) && c.sleep(c.opt.Beat/20) {
+		if c.beat(c.ctx) != nil {
+			return // it is tried again, and nobody can tell us of anything now
+		}
+	}
+}
+
+// compare finds out whether the node has renewed its lease since it was old: then
+// more is left than time has gone by.
+func (m *member) compare(old member, slack time.Duration) {
+	m.seen, m.renewed = time.Now(), old.renewed
+	if !old.seen.IsZero() && m.lease > old.lease-m.seen.Sub(old.seen)+slack {
+		m.renewed = m.seen
+	}
+}
+
+// aliveSince reports whether a node has been seen to live after t.
+func (n *nodes) aliveSince(name string, t time.Time) bool {
+	m, ok := n.get(name)
+	return name == n.c.opt.Name || ok && m.renewed.After(t)
 }
 
 // read is a row of what a beat has told.

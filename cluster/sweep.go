@@ -168,6 +168,7 @@ type orphan struct {
 	from    string
 	epoch   uint64 // of the sender
 	seq     uint64
+	since   time.Time // when it was found
 }
 
 // maxOrphans bounds what is kept in mind; the rest is found when the inbox is
@@ -189,6 +190,7 @@ func (o *orphans) add(x orphan) {
 	if o.have == nil {
 		o.have = map[string]bool{}
 	}
+	x.since = time.Now()
 	if k := x.key + " " + x.id; !o.have[k] && len(o.list) < maxOrphans {
 		o.have[k] = true
 		o.list = append(o.list, x)
@@ -206,7 +208,7 @@ func (o *orphans) find(c *Cluster, key string, epoch uint64) error {
 		for _, m := range letters {
 			lt, err := readLetter(m.ID, m.Values)
 			if err == nil && lt.to < epoch {
-				o.add(orphan{key, lt.id, lt.from, lt.epoch, lt.seq})
+				o.add(orphan{key: key, id: lt.id, from: lt.from, epoch: lt.epoch, seq: lt.seq})
 			}
 		}
 		if len(letters) < readCount {
@@ -267,8 +269,8 @@ func (o *orphans) settle(c *Cluster) {
 // again by who has deleted it.
 func (o *orphans) decide(c *Cluster, x orphan, seen map[linkKey]uint64) bool {
 	fate := c.nodes.fate(x.from, x.epoch)
-	if fate == undecided {
-		return false
+	if fate == undecided || fate == alive && !c.nodes.aliveSince(x.from, x.since) {
+		return false // a lease may be left of one who has just died
 	}
 	var letters []goredis.XMessage
 	if fate == over {

@@ -76,7 +76,8 @@ func (s *Server) share(hc *hostConfig) (*sm.Redis, error) {
 	}
 	c := hc.session.cache(hc.options.Cache)
 	return sm.NewRedis(hc.domain, s.member.redis, s.member.cluster,
-		sm.RedisOptions{Cache: c.Use, CacheSize: c.Size, CacheMissed: c.Missed, CacheLife: c.LifeTime}, s.log), nil
+		sm.RedisOptions{Cache: c.Use, CacheSize: c.Size, CacheMissed: c.Missed, CacheLife: c.LifeTime,
+			Fenced: func(uint64) { s.member.cluster.Check() }}, s.log), nil
 }
 
 // serve has the other nodes reach the sessions of a virtual host, until stop is

@@ -153,7 +153,11 @@ func TestEmptied(t *testing.T) {
 	if n := must[int](t)(b.store.Count()); n != 300 {
 		t.Fatalf("after Redis was emptied there are %d", n)
 	}
+	if all, err := b.store.Fresh(romeo); !errors.Is(err, sm.ErrAway) {
+		t.Errorf("because Redis was emptied romeo is believed to be there as %q: %v", ids(all), err)
+	}
 	for _, n := range []*node{a, b} {
+		n.beat()
 		if err := n.store.Rewrite(context.Background(), func(*sm.Session, []*sm.Session) { t.Error("there is nothing to settle") }); err != nil {
 			t.Fatal(err)
 		}

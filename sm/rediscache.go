@@ -89,16 +89,27 @@ func (c *cache) get(user xmpp.JID) (o *others, fresh bool) {
 }
 
 // ask is a flight for user: the one that is under way, or a new one, which is then
-// the caller's to land.
-func (c *cache) ask(user xmpp.JID) (f *flight, mine bool) {
+// the caller's to land. old is what the caller has found with get: should something
+// newer have landed since, that is the flight.
+func (c *cache) ask(user xmpp.JID, old *others) (f *flight, mine bool) {
 	sh := c.of(user)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if f := sh.flights[user]; f != nil {
 		return f, false
 	}
+	if o := sh.known[user]; o != nil && o != old {
+		return &flight{user: o.user, done: landed, got: o}, false
+	}
 	return sh.begin(user), true
 }
+
+// landed is closed.
+var landed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // begin is a new flight for user, which the caller lands. What is under way for
 // him already will not be kept.

@@ -38,12 +38,12 @@ func TestCacheRace(t *testing.T) {
 		"a later question": func(c *cache) { c.begin(user) },
 	} {
 		c := cacheOf(everything)
-		f, mine := c.ask(user)
-		if again, his := c.ask(user); !mine || his || again != f {
+		f, mine := c.ask(user, nil)
+		if again, his := c.ask(user, nil); !mine || his || again != f {
 			t.Fatal("two who ask at once do not share the answer")
 		}
 		happens(c)
-		if late, _ := c.ask(user); late == f {
+		if late, _ := c.ask(user, nil); late == f {
 			t.Errorf("%s: whoever asks now gets an answer from before", name)
 		}
 		c.land(f, &others{user: f.user}, nil)
@@ -52,7 +52,7 @@ func TestCacheRace(t *testing.T) {
 		}
 	}
 	c := cacheOf(everything)
-	f, _ := c.ask(user)
+	f, _ := c.ask(user, nil)
 	c.drop(other)
 	c.land(f, &others{user: f.user}, nil)
 	if !c.has(user) {

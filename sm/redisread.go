@@ -24,7 +24,7 @@ func (r *Redis) User(bare xmpp.JID) ([]*Session, error) {
 	if fresh {
 		return r.join(r.mem.Local(bare), old), nil
 	}
-	f, mine := r.cache.ask(bare)
+	f, mine := r.cache.ask(bare, old)
 	return r.answer(f, mine, old)
 }
 
@@ -50,7 +50,7 @@ func (r *Redis) answer(f *flight, mine bool, old *others) ([]*Session, error) {
 	err := ErrAway
 	select {
 	case <-f.done:
-		if err = f.err; err == nil {
+		if err = f.err; f.got != nil {
 			old = f.got
 		}
 	case <-t.C:
@@ -94,13 +94,15 @@ func (r *Redis) living(all []*Session) []*Session {
 
 // A lookup reads the hash of one user.
 type lookup struct {
-	r   *Redis
-	f   *flight
-	cmd *goredis.Cmd
+	r     *Redis
+	f     *flight
+	cmd   *goredis.Cmd
+	epoch *goredis.IntCmd // whether our own epoch is there: if not, nothing is
 }
 
 func (l *lookup) send(ctx context.Context, p goredis.Pipeliner) {
 	l.cmd = p.Do(ctx, "HGETALL", l.r.userKey(l.f.user))
+	l.epoch = p.Exists(ctx, l.r.epochKey())
 }
 
 func (l *lookup) read(ctx context.Context, _ bool) bool {
@@ -114,6 +116,14 @@ func (l *lookup) read(ctx context.Context, _ bool) bool {
 		l.r.cache.land(l.f, &others{user: l.f.user}, nil)
 	case err != nil:
 		l.fail(err)
+	case l.epoch.Err() != nil:
+		l.fail(l.epoch.Err())
+	case l.epoch.Val() == 0:
+		l.r.nodes.Emptied()
+		l.fail(errEmptied)
+	case !l.r.nodes.Settled():
+		// What is there counts, and what is not may come yet.
+		l.r.cache.land(l.f, l.r.parse(l.f.user, fields), away(errEmptied))
 	default:
 		l.r.cache.land(l.f, l.r.parse(l.f.user, fields), nil)
 	}
@@ -121,6 +131,8 @@ func (l *lookup) read(ctx context.Context, _ bool) bool {
 }
 
 func (l *lookup) fail(err error) { l.r.cache.land(l.f, nil, away(err)) }
+
+var errEmptied = errors.New("it was emptied, and not everybody has written his sessions again")
 
 var errWrongType = errors.New("a key of another type")
 

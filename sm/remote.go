@@ -16,6 +16,11 @@ type Nodes interface {
 	// Current reports whether what the node named name has written in that epoch
 	// still holds: the node lives, as far as is known, and has not begun anew.
 	Current(name string, epoch uint64) bool
+	// Settled reports whether everybody has written his sessions since Redis was last
+	// found empty, as far as can be known.
+	Settled() bool
+	// Emptied says that Redis has lost what this node has written.
+	Emptied()
 	// Dial is the way to a session on another node.
 	Dial(a Address) Conn
 }

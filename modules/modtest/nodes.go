@@ -43,6 +43,7 @@ type node struct {
 	name   string
 	server *Server
 	store  *sm.Redis
+	client *redis.Client
 }
 
 // StartNodes starts n nodes with these modules, as Start does. They stop when the
@@ -78,6 +79,8 @@ func (x *node) open(log *slog.Logger) sm.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	x.client = client
+	x.Emptied()
 	x.store = sm.NewRedis(Domain, client, x, sm.RedisOptions{Cache: true, CacheSize: 1000, CacheMissed: true, CacheLife: time.Hour}, log)
 	t.Cleanup(func() {
 		x.store.Close()
@@ -173,6 +176,14 @@ func (x *node) Epoch() uint64 { return 1 }
 
 // Current reports that all nodes live.
 func (x *node) Current(string, uint64) bool { return true }
+
+// Settled is always so.
+func (x *node) Settled() bool { return true }
+
+// Emptied writes the epoch, as a heartbeat does.
+func (x *node) Emptied() {
+	x.client.Set(context.Background(), x.client.Key("{nodes}", "epoch", x.name), x.Epoch(), 0)
+}
 
 // Dial is the way to a session on another node.
 func (x *node) Dial(a sm.Address) sm.Conn { return &far{x, a} }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,46 @@ func TestOldMessagesAreDeleted(t *testing.T) {
 		}
 		if n, err := s.deleteOld(t.Context(), later, 2); err != nil || n != 2 {
 			t.Errorf("deleted %d of a batch of 2, %v", n, err)
+		}
+	})
+}
+
+// TestDeletedAreThoseThatWereNamed, however many, and of that user only.
+func TestDeletedAreThoseThatWereNamed(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store) {
+		numbers := func(user xmpp.JID) (seqs []int64) {
+			err := s.all(t.Context(), user, func(m message) error {
+				seqs = append(seqs, m.seq)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return seqs
+		}
+		for i := range 3 * together {
+			add(t, s, juliet, text(fmt.Sprint(i)))
+			add(t, s, romeo, text("another's"))
+		}
+		others := numbers(romeo)
+		for _, size := range []int{0, 1, 2, together - 1, together, together + 1} {
+			mine := numbers(juliet)
+			if n, err := s.delete(t.Context(), juliet, append(slices.Clone(others), mine[1:1+size]...)); n != int64(size) || err != nil {
+				t.Errorf("%d of %d deleted, %v", n, size, err)
+			}
+			if left, want := numbers(juliet), slices.Delete(mine, 1, 1+size); !slices.Equal(left, want) {
+				t.Errorf("after %d were deleted %v are left, want %v", size, left, want)
+			}
+			for range size {
+				add(t, s, juliet, text("more"))
+			}
+		}
+		if got := numbers(romeo); !slices.Equal(got, others) {
+			t.Errorf("of another user %v are left of %v", got, others)
+		}
+		mine := numbers(juliet)
+		if n, err := s.delete(t.Context(), juliet, []int64{mine[0], mine[0], mine[1], 1 << 40}); n != 2 || err != nil {
+			t.Errorf("one that is named twice: %d deleted, %v", n, err)
 		}
 	})
 }

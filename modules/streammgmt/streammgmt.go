@@ -46,7 +46,7 @@ type options struct {
 func (o *options) Fields(f *config.Fields) {
 	f.IntOrInfinity(&o.MaxAckQueue, "max_ack_queue", 5000, "How many stanzas a client may leave unacknowledged; beyond, its stream ends. All of them together never take more than 16 MiB.").Must(config.AtLeast(1))
 	f.Duration(&o.AckTimeout, "ack_timeout", time.Minute, "How long a client may take to acknowledge when it is asked to; beyond, its stream ends.").OrInfinity().Must(config.AtLeast(time.Second))
-	f.Enum(&o.Resend, "resend_on_timeout", string(sm.ResendNever), "What becomes of messages that a client has not acknowledged when its stream ends: true routes them again, to the user's other clients or to where messages wait; if_offline does so if no other client is there; false tells their senders.",
+	f.Enum(&o.Resend, "resend_on_timeout", string(sm.ResendAlways), "What becomes of messages that a client has not acknowledged when its stream ends: true routes them again, to the user's other clients or to where messages wait; if_offline does so if no other client is there; false, which is what ejabberd does where nothing is said, tells their senders.",
 		string(sm.ResendNever), string(sm.ResendAlways), string(sm.ResendIfOffline))
 	f.Duration(&o.ResumeTimeout, "resume_timeout", 5*time.Minute, "How long a broken stream can be resumed.").Unbuilt()
 	f.Duration(&o.MaxResumeTimeout, "max_resume_timeout", 0, "The longest time to resume that a client may ask for.").DefaultText("value of resume_timeout").Unbuilt()

@@ -81,8 +81,8 @@ func TestEnable(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	for yaml, want := range map[string]sm.Acks{
-		"": {MaxQueue: 5000, Timeout: time.Minute, Resend: sm.ResendNever},
-		"modules: {mod_stream_mgmt: {max_ack_queue: infinity, ack_timeout: infinity, resend_on_timeout: true}}": {Resend: sm.ResendAlways},
+		"": {MaxQueue: 5000, Timeout: time.Minute, Resend: sm.ResendAlways},
+		"modules: {mod_stream_mgmt: {max_ack_queue: infinity, ack_timeout: infinity, resend_on_timeout: false}}": {Resend: sm.ResendNever},
 	} {
 		s, w := modtest.Start(t, yaml, streammgmt.Module), new(wire)
 		say(t, s, w, "<enable xmlns='"+ns+"'/>")
