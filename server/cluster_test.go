@@ -131,6 +131,7 @@ func TestEventsAreHeardOnThreeNodes(t *testing.T) {
 	}
 	n[0].ctl("add_rosteritem", "juliet", "localhost", "nurse", "localhost", "Nurse", "", "none")
 	juliet.until("nurse@localhost") // the push
+	juliet.until("</iq>")
 	if got := roster(); !strings.Contains(got, "nurse@localhost") {
 		t.Errorf("Juliet's contacts as her node remembers them: %s", got)
 	}
