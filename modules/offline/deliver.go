@@ -13,6 +13,10 @@ import (
 // one all the same.
 const drained = 10 * time.Second
 
+// atOnce is how many pages a client is given without having read the first: what
+// comes new overtakes the rest, so that there should be none.
+const atOnce = 4
+
 // before gives a client that is about to become available what waits for the
 // user, so that it comes before anything that is sent from then on.
 func (m *offline) before(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (*xmpp.Stanza, hooks.Flow) {
@@ -20,7 +24,7 @@ func (m *offline) before(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (*
 		return st, hooks.Next
 	}
 	if x := m.state(s); !x.chooses.Load() && !x.served.Load() {
-		m.hand(ctx, s, 0)
+		m.handAll(ctx, s)
 	}
 	return st, hooks.Next
 }
@@ -55,10 +59,19 @@ func (m *offline) present(user xmpp.JID) (best *sm.Session) {
 	return best
 }
 
-// serve gives the client of s what waits for its user. A lot of it comes in
-// pages: the next one when the client has read the last.
+// handAll gives the client of s what waits for its user, up to atOnce pages of it.
+func (m *offline) handAll(ctx context.Context, s *sm.Session) (last int64, more bool) {
+	last, more = m.hand(ctx, s, 0)
+	for n := 1; more && n < atOnce; n++ {
+		last, more = m.hand(ctx, s, last)
+	}
+	return last, more
+}
+
+// serve gives the client of s what waits for its user. Where that is very much the
+// rest comes in pages: the next one when the client has read the last.
 func (m *offline) serve(ctx context.Context, s *sm.Session) {
-	last, more := m.hand(ctx, s, 0)
+	last, more := m.handAll(ctx, s)
 	x := m.state(s)
 	if !more || x.feeding.Swap(true) {
 		return

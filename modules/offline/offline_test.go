@@ -267,7 +267,7 @@ func TestConnectionThatBreaksLosesNothing(t *testing.T) {
 
 func TestManyMessagesComeAsTheClientReads(t *testing.T) {
 	s, romeo := start(t, "")
-	const n = 200
+	const n = 600
 	var want []string
 	for i := range n {
 		want = append(want, fmt.Sprint(i))
