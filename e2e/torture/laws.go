@@ -14,9 +14,12 @@ const charging = 2 * time.Second
 
 // inOrder asks of every pair that first arrivals come in the order of sending.
 // Apart from that are messages that another device of the user has had before
-// something broke, and those that came back to their sender. Whoever calls holds mu.
+// something broke, and those that came back to their sender; and what is addressed
+// to a client that is bound and has sent no presence: that is given to it at once
+// (RFC 6121 §8.5.3.1), what was kept for its user with its presence. Whoever calls
+// holds mu.
 func (l *ledger) inOrder(m *message, a *arrival) {
-	if len(m.bounced) > 0 {
+	if len(m.bounced) > 0 || a.early && !a.delayed {
 		return
 	}
 	for _, earlier := range m.arrived[:len(m.arrived)-1] {
