@@ -87,6 +87,9 @@ type Options struct {
 	// sessions of served hosts were told to end (stream error reset). The node
 	// begins anew when it has returned and they have ended. It may be nil.
 	Fenced func()
+	// Missed is called when events that another node has spread may have been lost,
+	// with that node or because this one was cut off. It may be nil.
+	Missed func()
 	// Heard is called with every event that another node has spread, one after
 	// the other, on a goroutine of its own. It may be nil.
 	Heard func(domain, event string, payload []byte)

@@ -31,6 +31,7 @@ func TestMessagesSurviveTheDeathOfTheReceiver(t *testing.T) {
 	awaitIDs(t, "the offline store", series("m", 100), w.offline)
 	await(t, "all is handled", s.allHandled)
 	await(t, "b is gone for all", func() bool { return a.states() == "a up, c up" && c.states() == "a up, c up" })
+	await(t, "all know that they may have missed what b has told", func() bool { return a.missed.Load() > 0 && c.missed.Load() > 0 })
 	if got := w.closedSessions(); !slices.Equal(got, []string{"juliet@localhost/x"}) {
 		t.Errorf("sessions closed: %v", got)
 	}

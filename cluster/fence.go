@@ -87,5 +87,6 @@ func (c *Cluster) renew(old []*sm.Session) {
 	}
 	c.pokeHeart()
 	c.greet()
+	c.missed()
 	c.log.Info("this node has begun anew", "node", c.opt.Name, "epoch", c.epoch.Load())
 }

@@ -111,6 +111,7 @@ type node struct {
 	table  *hooks.Table
 	dead   atomic.Bool
 	fenced atomic.Int32
+	missed atomic.Int32
 
 	mu      sync.Mutex
 	heard   []string
@@ -137,7 +138,7 @@ func (w *world) open(name string) (*node, error) {
 	n.router = router.New(hooks.NewTable(log), log)
 	n.Cluster, err = cluster.Open(context.Background(), cluster.Options{
 		Redis: client, Router: n.router, Log: log, Name: name, Instance: w.instance(name), Lease: lease, Beat: beat,
-		Fenced: func() { n.fenced.Add(1) },
+		Fenced: func() { n.fenced.Add(1) }, Missed: func() { n.missed.Add(1) },
 		Heard: func(domain, event string, payload []byte) {
 			n.mu.Lock()
 			defer n.mu.Unlock()

@@ -142,9 +142,16 @@ func (n *nodes) learn(rows iter.Seq[string], sure bool, asked []string) {
 			n.unknown[name] = true
 		}
 	}
+	lost := false
+	for name, m := range old {
+		lost = lost || m.living() && (m.epoch != all[name].epoch || !all[name].living())
+	}
 	n.all.Store(&all)
 	n.mu.Unlock()
 	n.c.review()
+	if lost {
+		n.c.missed()
+	}
 	if news {
 		n.c.pokeHeart() // who is new waits until he is known
 	}

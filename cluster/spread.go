@@ -19,6 +19,14 @@ func (c *Cluster) Spread(domain, event string, payload []byte) {
 	}
 }
 
+// missed has it known that events may have been lost: with a node that is gone, or
+// while this one was cut off.
+func (c *Cluster) missed() {
+	if c.opt.Missed != nil {
+		c.work.Go(c.opt.Missed)
+	}
+}
+
 // hear hands on what the other nodes spread.
 func (c *Cluster) hear() {
 	for {

@@ -94,6 +94,7 @@ func (c *Cluster) bury(sure bool) {
 		c.log.Warn("a node has died; its sessions are removed", "node", name)
 		c.Counters.Buried.Add(1)
 		c.nodes.buried(name, epoch)
+		c.missed()
 		c.work.Go(func() { c.sweep(name, epoch) })
 	}
 }

@@ -46,7 +46,7 @@ func (s *Server) join() error {
 	s.log.Info("Redis is there", "redis", client.Addr(), "version", client.Version(), "pool", client.PoolSize(), "prefix", client.Prefix())
 	m.cluster, err = cluster.Open(s.ctx, cluster.Options{
 		Redis: client, Router: s.router, Log: s.log, Name: s.opt.node(), Instance: mark,
-		Heard: m.heard, Fenced: m.missed,
+		Heard: m.heard, Missed: m.missed,
 	})
 	if err != nil {
 		return errors.Join(err, client.Close())
