@@ -201,9 +201,9 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Start begins to receive, and waits for a few heartbeats until the other nodes know
-// of this one. Virtual hosts that are there by now are served from
-// the first stanza on.
+// Start begins to receive, and waits until the other nodes know of this one, a few
+// heartbeats at most. Virtual hosts that are there by now are served from the first
+// stanza on.
 func (c *Cluster) Start() {
 	c.mu.Lock()
 	c.running = true
