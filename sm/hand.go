@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -145,18 +146,54 @@ func handPrivacy(ctx context.Context, words []string) (bool, PrivacyCheck, error
 	if err != nil {
 		return false, p, err
 	}
-	p = PrivacyCheck{User: user, Stanza: st, Direction: Out}
-	switch words[1] {
-	case "out":
-	case "in":
-		p.Direction = In
-	default:
-		return false, p, fmt.Errorf("%q is neither in nor out", words[1])
+	p = PrivacyCheck{User: user, Stanza: st}
+	if p.Direction, err = handDirection(words[1]); err != nil {
+		return false, p, err
 	}
 	if ss, err := handSessions(ctx); err == nil {
 		p.Session = ss.Find(user)
 	}
 	return true, p, nil
+}
+
+// handStoring reads the words USER in|out TABLE STANZA.
+func handStoring(ctx context.Context, words []string) ([]storage.Job, Storage, error) {
+	var w Storage
+	if err := handWords(words, 4); err != nil {
+		return nil, w, err
+	}
+	ss, err := handSessions(ctx)
+	if err != nil {
+		return nil, w, err
+	}
+	if w.User, err = xmpp.Parse(words[0]); err != nil {
+		return nil, w, err
+	}
+	if w.Direction, err = handDirection(words[1]); err != nil {
+		return nil, w, err
+	}
+	if w.Table = words[2]; w.Table != "archive" && w.Table != "spool" {
+		return nil, w, fmt.Errorf("%q is neither archive nor spool", w.Table)
+	}
+	if w.Stanza, err = handStanza(ctx, words[3:]); err != nil {
+		return nil, w, err
+	}
+	w.Stanza = ss.Stamped(w.Stanza)
+	if w.Peer = w.Stanza.From; w.Direction == Out {
+		w.Peer = w.Stanza.To
+	}
+	return nil, w, nil
+}
+
+// handDirection reads the word in or out.
+func handDirection(word string) (Direction, error) {
+	switch word {
+	case "in":
+		return In, nil
+	case "out":
+		return Out, nil
+	}
+	return In, fmt.Errorf("%q is neither in nor out", word)
 }
 
 // handLeaving reads the words JID STATUS….
@@ -210,6 +247,11 @@ func (d Direction) String() string {
 
 // String is the arguments as they are given by hand, for traces.
 func (p PrivacyCheck) String() string { return fmt.Sprintf("%s %s %s", p.User, p.Direction, p.Stanza) }
+
+// String is the arguments as they are given by hand, for traces.
+func (w Storage) String() string {
+	return fmt.Sprintf("%s %s %s %s", w.User, w.Direction, w.Table, w.Stanza)
+}
 
 // String is the arguments as they are given by hand, for traces.
 func (l Leaving) String() string { return strings.TrimSpace(l.Session.String() + " " + l.Status) }

@@ -2,6 +2,7 @@ package sm
 
 import (
 	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
 	"github.com/gabberd/gabberd/xmpp/stream"
 )
@@ -44,6 +45,21 @@ var (
 	Subscriptions = hooks.NewFold[Contacts, xmpp.JID]("roster_get_subscription_lists", "Who gets a user's presence, and whose he gets.").ByHand("JID", handContacts)
 	JIDInfo       = hooks.NewFold[Contact, Pair]("roster_get_jid_info", "How a user stands to a contact.").ByHand("USER OTHER", handPair)
 )
+
+// Storing asks what is to be done about a message that is about to be written to
+// the database. A handler cannot touch the transaction: it adds jobs, which are
+// written together with the message, so that both are there or neither is
+// (storage.DB.QueueWith). It runs on the goroutine of the message's sender.
+var Storing = hooks.NewFold[[]storage.Job, Storage]("msg_forward", "A message is about to be written to the database. Handlers add jobs, which are written with it.").ByHand("USER in|out TABLE STANZA", handStoring)
+
+// A Storage is a message on its way to the database.
+type Storage struct {
+	Table     string       // archive or spool
+	User      xmpp.JID     // whose row it is: bare
+	Peer      xmpp.JID     // with whom he talks: full, as far as it is known
+	Direction Direction    // In: the user is sent the message; Out: he sends it
+	Stanza    *xmpp.Stanza // its Stamp is never zero
+}
 
 // Fate is what becomes of a stanza that cannot be delivered now.
 type Fate uint8

@@ -47,6 +47,12 @@ type Stanza struct {
 	Lang     string // xml:lang, that of the stream where the stanza has none
 	To, From JID
 
+	// Stamp is when the server took charge of a message, in microseconds since
+	// 1970, and the same for no other message of this server; zero before that and
+	// for whatever needs none. Archives know the message by it (XEP-0359). It does
+	// not go over the wire.
+	Stamp int64
+
 	extra []byte // other attributes, as they came
 	inner []byte // what stands between the tags
 	scope *scope // prefixes that extra declares
@@ -56,11 +62,11 @@ type Stanza struct {
 type (
 	small struct {
 		st  Stanza
-		buf [288]byte
+		buf [280]byte
 	}
 	medium struct {
 		st  Stanza
-		buf [800]byte
+		buf [792]byte
 	}
 )
 
@@ -328,6 +334,13 @@ func (st *Stanza) WithType(typ string) *Stanza {
 func (st *Stanza) WithID(id string) *Stanza {
 	c := *st
 	c.ID = id
+	return &c
+}
+
+// WithStamp is the same stanza with that Stamp.
+func (st *Stanza) WithStamp(stamp int64) *Stanza {
+	c := *st
+	c.Stamp = stamp
 	return &c
 }
 
