@@ -19,7 +19,7 @@ import (
 // A Module is a feature that a virtual host can have.
 type Module struct {
 	Name, Doc string
-	XEPs      []string // "0199"
+	XEPs      []string // "0199", or "0133 partial" where a part of it is left out
 	Needs     []string // modules that must have been started before
 	Tables    Tables   // in the database
 	Options   []config.Info

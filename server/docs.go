@@ -74,6 +74,7 @@ func Documents(list []modules.Module) (map[string][]byte, error) {
 		"docs/openapi.json":         append(api, '\n'),
 		"docs/options.md":           optionsPage(list),
 		"docs/xeps.md":              xepsPage(list),
+		"gabberd.doap":              doap(list),
 	}
 	for _, m := range list {
 		docs["docs/modules/"+m.Name+".md"] = modulePage(m)

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"encoding/json"
+	"encoding/xml"
 	"io/fs"
 	"maps"
 	"os"
@@ -52,6 +53,34 @@ func TestGeneratedDocumentsAreUpToDate(t *testing.T) {
 	}
 }
 
+// The description of the project is XML that directories read (XEP-0453): partial
+// where a module says so.
+func TestDescriptionOfTheProject(t *testing.T) {
+	var doap struct {
+		Project struct {
+			Name       string `xml:"http://usefulinc.com/ns/doap# name"`
+			Implements []struct {
+				XEP struct {
+					URL struct {
+						At string `xml:"http://www.w3.org/1999/02/22-rdf-syntax-ns# resource,attr"`
+					} `xml:"xep"`
+					Status string `xml:"status"`
+				} `xml:"https://linkmauve.fr/ns/xmpp-doap# SupportedXep"`
+			} `xml:"implements"`
+		} `xml:"http://usefulinc.com/ns/doap# Project"`
+	}
+	if err := xml.Unmarshal(documents(t)["gabberd.doap"], &doap); err != nil {
+		t.Fatal(err)
+	}
+	status := map[string]string{}
+	for _, i := range doap.Project.Implements {
+		status[i.XEP.URL.At] = i.XEP.Status
+	}
+	if doap.Project.Name != "gabberd" || status["https://xmpp.org/extensions/xep-0199.html"] != "complete" || status["https://xmpp.org/extensions/xep-0133.html"] != "partial" {
+		t.Errorf("got %q with %v", doap.Project.Name, status)
+	}
+}
+
 func TestDocumentsAreTheSameEveryTime(t *testing.T) {
 	first := documents(t)
 	backwards := slices.Clone(all.Modules)
@@ -81,9 +110,12 @@ func TestDocumentsHoldTogether(t *testing.T) {
 				t.Errorf("docs/commands.md lacks %s of %s", c.Name(), m.Name)
 			}
 		}
-		for _, n := range m.XEPs {
-			if !strings.Contains(string(docs["docs/xeps.md"]), "xep-"+n+".html") {
-				t.Errorf("docs/xeps.md lacks %s of %s", n, m.Name)
+		for _, declared := range m.XEPs {
+			n, _, _ := strings.Cut(declared, " ")
+			for _, list := range []string{"docs/xeps.md", "gabberd.doap"} {
+				if !strings.Contains(string(docs[list]), "xep-"+n+".html") {
+					t.Errorf("%s lacks %s of %s", list, n, m.Name)
+				}
 			}
 		}
 	}

@@ -276,32 +276,50 @@ func block(value string) bool {
 	return ok && !strings.ContainsAny(name, "{[\"' ")
 }
 
-func xepLink(n string) string {
+// xepLink names an extension as a module declares it.
+func xepLink(declared string) string {
+	n, part, _ := strings.Cut(declared, " ")
 	text := "XEP-" + n
-	if title := xepTitles[n]; title != "" {
+	if title := xeps[n].title; title != "" {
 		text += ": " + title
 	}
-	return "[" + text + "](https://xmpp.org/extensions/xep-" + n + ".html)"
+	link := "[" + text + "](https://xmpp.org/extensions/xep-" + n + ".html)"
+	if part != "" {
+		link += " (" + part + ")"
+	}
+	return link
 }
 
 // xepsPage is docs/xeps.md.
 func xepsPage(list []modules.Module) []byte {
 	p := newPage("Extensions")
 	p.line("The XMPP extensions that are built, and which module has them. The core (RFC 6120, 6121, 7590, 7622) is always there.")
-	where := map[string][]string{}
-	for _, m := range list {
-		for _, n := range m.XEPs {
-			where[n] = append(where[n], "["+m.Name+"](modules/"+m.Name+".md)")
-		}
-	}
-	for _, c := range coreXEPs() {
-		where[c.number] = append(where[c.number], c.where+": "+c.doc)
-	}
+	where := xepPlaces(list, func(name string) string { return "[" + name + "](modules/" + name + ".md)" })
 	p.line("| extension | where |\n| --- | --- |")
 	for _, n := range slices.Sorted(maps.Keys(where)) {
 		fmt.Fprintf(p, "| %s | %s |\n", xepLink(n), cell(strings.Join(where[n], ", ")))
 	}
 	return p.bytes()
+}
+
+// xepPlaces says for each extension that is built where: modules as name writes
+// them, and what the server does without any.
+func xepPlaces(list []modules.Module, name func(string) string) map[string][]string {
+	where := map[string][]string{}
+	for _, m := range list {
+		for _, declared := range m.XEPs {
+			n, part, _ := strings.Cut(declared, " ")
+			text := name(m.Name)
+			if part != "" {
+				text += " (" + part + ")"
+			}
+			where[n] = append(where[n], text)
+		}
+	}
+	for _, c := range coreXEPs() {
+		where[c.number] = append(where[c.number], c.where+": "+c.doc)
+	}
+	return where
 }
 
 // hooksPage is docs/hooks.md.

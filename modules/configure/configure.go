@@ -25,7 +25,7 @@ const ns = "http://jabber.org/protocol/admin"
 // Module is mod_configure.
 var Module = modules.Define("mod_configure", modules.Spec[options]{
 	Doc:   "Lets administrators look after users and their sessions from their clients. It needs mod_adhoc.",
-	XEPs:  []string{"0133"},
+	XEPs:  []string{"0133 partial"},
 	Needs: []string{"mod_adhoc"},
 	Start: start,
 })
