@@ -40,6 +40,7 @@ type Host struct {
 	log       *slog.Logger
 	setup     Setup
 	work      *work
+	db        *storage.DB // where devices are kept; nil where no backend has one
 	anonymous *anonymous
 	state     atomic.Pointer[state]
 }
@@ -62,10 +63,11 @@ func New(ctx context.Context, s Setup) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accounts of %s: %w", s.Domain, err)
 	}
-	h.work = &work{secret: secret}
+	h.work, h.db = &work{secret: secret}, db
 	h.state.Store(&state{s.Options, backends})
 	PasswordSet.AddElsewhere(part{h}, hooks.First, h.forgetUser)
 	Removed.AddElsewhere(part{h}, hooks.First, h.forgetUser)
+	Removed.Add(part{h}, hooks.Normal, h.forgetDevices)
 	return h, nil
 }
 

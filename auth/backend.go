@@ -30,6 +30,8 @@ type Keeper interface {
 	// Improve stores other forms of a password that has not changed: it does
 	// nothing unless was is still what is stored.
 	Improve(ctx context.Context, user xmpp.JID, was, now []Password) error
+	// Roomy reports whether an account can have a password in several forms.
+	Roomy() bool
 	// Remove removes an account if there is one.
 	Remove(ctx context.Context, user xmpp.JID) error
 	// Users yields the accounts whose name begins with prefix, in order. It

@@ -18,7 +18,12 @@ type Stream struct {
 	Addr              netip.AddrPort
 	Lang              string
 	ServerCertificate *x509.Certificate // that this client was shown
-	SASL2             bool              // the list is that of XEP-0388
+	SASL2             bool              // the login is by XEP-0388, and the list of mechanisms its own
+	Both              bool              // that is offered on the stream, beside the profile of RFC 6120
+	From              xmpp.JID          // who the client says it is in its stream header; zero if it does not
+	Agent             string            // the id of its user agent (XEP-0388 §2.3)
+	Token             bool              // it logs in with a token (XEP-0484)
+	Count             uint64            // of the uses of its token; 0 if it does not count
 }
 
 // Identity is who has logged in.
@@ -26,6 +31,7 @@ type Identity struct {
 	User              xmpp.JID // bare
 	Method, Mechanism string   // the backend; the SASL mechanism
 	Anonymous         bool     // without an account: call Host.Enter and Host.Leave
+	TokenDue          bool     // logged in with a token that is to be replaced
 }
 
 // Exchange is one login. It belongs to the goroutine of the stream.
@@ -84,12 +90,16 @@ var scramTypes = map[string]string{
 }
 
 // Bindings are the types of channel binding to announce on a stream (XEP-0440),
-// none where no mechanism can use them. It does not block.
+// none where no mechanism can use them. There is one list for both profiles. It does
+// not block.
 func (h *Host) Bindings(s Stream) []string {
-	if !hasPlus(h.Mechanisms(s)) {
-		return nil
+	if hasPlus(h.Mechanisms(s)) {
+		return bindings(s)
 	}
-	return bindings(s)
+	if s.SASL2 = !s.SASL2; s.Both && hasPlus(h.Mechanisms(s)) {
+		return bindings(s)
+	}
+	return nil
 }
 
 func hasPlus(mechanisms []string) bool {
@@ -100,10 +110,14 @@ func hasPlus(mechanisms []string) bool {
 // error is a *Failure. It does not block.
 func (h *Host) Begin(mechanism string, s Stream) (Exchange, error) {
 	list := h.Mechanisms(s)
+	e := &exchange{h: h, stream: s, mechanism: mechanism}
+	if s.Token && slices.Contains(h.TokenMechanisms(s), mechanism) {
+		e.stepper = &tokenStep{h: h, stream: s, mechanism: mechanism}
+		return e, nil
+	}
 	if !slices.Contains(list, mechanism) {
 		return nil, &Failure{Condition: "invalid-mechanism"}
 	}
-	e := &exchange{h: h, stream: s, mechanism: mechanism}
 	switch mechanism {
 	case "PLAIN":
 		e.stepper = &plainStep{h: h}
@@ -158,6 +172,9 @@ func (e *exchange) Step(ctx context.Context, response []byte) ([]byte, bool, err
 	if id == nil {
 		return challenge, false, nil
 	}
+	if !isFrom(e.stream.From, id.User) {
+		return nil, false, e.end(ctx, &Failure{Condition: "not-authorized", Text: "Your stream header names somebody else"})
+	}
 	e.identity = *id
 	e.identity.Mechanism = e.mechanism
 	if f := e.end(ctx, nil); f != nil {
@@ -165,6 +182,16 @@ func (e *exchange) Step(ctx context.Context, response []byte) ([]byte, bool, err
 		return nil, false, f
 	}
 	return challenge, true, nil
+}
+
+// isFrom reports whether a stream header that names from may be that of user, who
+// may be stored under an older spelling.
+func isFrom(from, user xmpp.JID) bool {
+	if from.IsZero() || from.Bare() == user {
+		return true
+	}
+	_, older := spellings(from)
+	return from.Domain() == user.Domain() && older == user.Local()
 }
 
 // end tells everybody how the login went, and returns why it failed.

@@ -24,6 +24,11 @@ var (
 	// Elsewhere is asked of names that an anonymous user has or wants. It may ask
 	// another machine, for a bounded time.
 	Elsewhere = hooks.NewFold[bool, xmpp.JID]("anonymous_elsewhere", "Is an anonymous user of this name connected to another node?").ByHand("JID", handKnown)
+	// Tokens is asked when somebody logs in with a token (XEP-0484). Whoever listens
+	// has them. It may wait for the database.
+	Tokens = hooks.NewFold[TokenList, Device]("fast_tokens", "A client logs in with a token. Which are there for its user agent?")
+	// Revoked is run when a client is not to get in any more by what it was given.
+	Revoked = hooks.NewEvent[Device]("revoke_device", "A user agent was forgotten: its tokens are not valid any more.")
 	// Result is run when an attempt to log in has ended either way.
 	Result = hooks.NewFold[*stream.Error, Attempt]("c2s_auth_result", "Somebody has logged in or failed to. An error ends the stream.")
 )

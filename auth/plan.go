@@ -17,6 +17,6 @@ func Plan(ctx context.Context, db *storage.DB, o Options) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := db.Plan(ctx, "gabberd_auth", secretTables)
-	return append(users, secret...), err
+	own, err := db.Plan(ctx, "gabberd_auth", ownTables...)
+	return append(users, own...), err
 }

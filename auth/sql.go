@@ -200,6 +200,9 @@ func (b *sqlBackend) Improve(ctx context.Context, user xmpp.JID, was, now []Pass
 	})
 }
 
+// Roomy reports whether there is a row for each form of a password.
+func (b *sqlBackend) Roomy() bool { return !b.single }
+
 // stored returns the name under which an account is stored, "" if it is not.
 func stored(ctx context.Context, tx *storage.Tx, exact, older string) (string, error) {
 	var names []string

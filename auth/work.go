@@ -183,7 +183,7 @@ func loadSecret(ctx context.Context, db *storage.DB) ([]byte, error) {
 	if db == nil {
 		return fresh, nil
 	}
-	if err := db.Migrate(ctx, "gabberd_auth", secretTables); err != nil {
+	if err := db.Migrate(ctx, "gabberd_auth", ownTables...); err != nil {
 		return nil, err
 	}
 	_, err := db.Exec(ctx, `INSERT INTO gabberd_secret ({server_host,} name, secret) VALUES ({?host,} ?, ?)

@@ -71,16 +71,7 @@ func (c *Conn) Count(how sm.Acks, el *xmpp.Element) bool {
 }
 
 // Tell writes an element that is no stanza.
-func (c *Conn) Tell(el *xmpp.Element) {
-	o := &c.out
-	o.mu.Lock()
-	if !o.gone && !o.closing {
-		b := o.open()
-		*b = el.AppendXML(*b, xmpp.NSClient)
-	}
-	o.mu.Unlock()
-	c.wake()
-}
+func (c *Conn) Tell(el *xmpp.Element) { c.say(el.AppendXML(nil, xmpp.NSClient)) }
 
 // wake has the outbox written at the end of our burst, or now.
 func (c *Conn) wake() {

@@ -14,18 +14,11 @@ import (
 // bind gives the client a resource and with it a session (RFC 6120 §7).
 func (c *Conn) bind(iq *xmpp.Stanza, el *xmpp.Element) error {
 	j, err := c.resource(el.Child(nsBind, "resource").Text())
+	if err == nil {
+		err = c.admit(j)
+	}
 	if err != nil {
 		c.append(c.ctx, iq.Bounce(xmpp.AsError(err)))
-		return nil
-	}
-	who := acl.Subject{JID: j, IP: c.stream.Addr.Addr().Unmap()}
-	if !c.l.Access.Allows(c.host.Rules, who) {
-		sm.Forbidden.Run(c.ctx, c.host.Parts.Hooks, j)
-		c.append(c.ctx, iq.Bounce(xmpp.NotAllowed.WithText("You may not have a session here")))
-		return nil
-	}
-	if err := c.host.Auth.Enter(c.ctx, c.identity); err != nil {
-		c.append(c.ctx, iq.Bounce(xmpp.NotAllowed.WithText("This anonymous user is here already")))
 		return nil
 	}
 	s := c.newSession(j)
@@ -34,17 +27,39 @@ func (c *Conn) bind(iq *xmpp.Stanza, el *xmpp.Element) error {
 	// The answer comes first: once the session is open others may send to it.
 	answer := xmpp.Build(nsBind, "bind").Open("", "jid").Text(j.String()).Done()
 	c.append(c.ctx, xmpp.NewIQ("result", xmpp.JID{}, xmpp.JID{}, iq.ID, answer))
+	return c.establish(s)
+}
+
+// admit asks whether the client may have a session with that address. After nil
+// it must get one: it is counted already.
+func (c *Conn) admit(j xmpp.JID) error {
+	if !c.l.Access.Allows(c.host.Rules, c.subject(j)) {
+		sm.Forbidden.Run(c.ctx, c.host.Parts.Hooks, j)
+		return xmpp.NotAllowed.WithText("You may not have a session here")
+	}
+	if err := c.host.Auth.Enter(c.ctx, c.identity); err != nil {
+		return xmpp.NotAllowed.WithText("This anonymous user is here already")
+	}
+	return nil
+}
+
+func (c *Conn) subject(j xmpp.JID) acl.Subject {
+	return acl.Subject{JID: j, IP: c.stream.Addr.Addr().Unmap()}
+}
+
+// establish opens the session, of which the client has been told.
+func (c *Conn) establish(s *sm.Session) error {
 	if err := c.host.Sessions.Open(c.ctx, s); err != nil {
 		c.session.Store(nil)
 		c.host.Auth.Leave(c.ctx, c.identity)
-		c.l.log.Error("session could not be opened", "jid", j.String(), "error", err)
+		c.l.log.Error("session could not be opened", "jid", s.JID.String(), "error", err)
 		return stream.InternalServerError
 	}
-	if rate := c.l.Shaper.Rate(c.host.Rules, who); rate.Limited() {
+	if rate := c.l.Shaper.Rate(c.host.Rules, c.subject(s.JID)); rate.Limited() {
 		c.shaper = acl.NewShaper(rate)
 	}
-	c.state = bound
-	c.l.log.Info("session opened", "jid", j.String(), "address", c.stream.Addr.String(), "transport", s.Transport, "auth", c.identity.Mechanism)
+	c.state, c.login = bound, nil
+	c.l.log.Info("session opened", "jid", s.JID.String(), "address", c.stream.Addr.String(), "transport", s.Transport, "auth", c.identity.Mechanism)
 	return c.stay()
 }
 
@@ -61,7 +76,7 @@ func (c *Conn) stay() error {
 func (c *Conn) newSession(j xmpp.JID) *sm.Session {
 	s := sm.NewSession(j, c)
 	s.Addr, s.Lang, s.Anonymous = c.stream.Addr, c.stream.Lang, c.identity.Anonymous
-	s.Auth, s.Transport = c.identity.Method, "c2s"
+	s.Auth, s.Transport, s.Device = c.identity.Method, "c2s", c.login.device
 	if c.tls != nil {
 		s.Transport = "c2s_tls"
 	}

@@ -41,6 +41,7 @@ type Options struct {
 	TLS              bool
 	StartTLS         bool
 	StartTLSRequired bool
+	PlainSASL2       bool
 	Verify           bool
 	CAFile           string
 	MaxStanza        int
@@ -57,6 +58,7 @@ func (o *Options) Fields(f *config.Fields) {
 	f.Bool(&o.TLS, "tls", false, "Encrypt from the first byte (XEP-0368).")
 	f.Bool(&o.StartTLS, "starttls", false, "Offer encryption by STARTTLS.")
 	f.Bool(&o.StartTLSRequired, "starttls_required", false, "Let nobody log in without encryption; implies `starttls`.")
+	f.Bool(&o.PlainSASL2, "allow_unencrypted_sasl2", false, "Offer SASL2 (XEP-0388) without encryption too.")
 	f.Bool(&o.Verify, "tls_verify", false, "Ask for a client certificate and check it, for SASL EXTERNAL; implies `starttls`.")
 	f.File(&o.CAFile, "cafile", "", "Certificates of the authorities that client certificates must come from.")
 	f.Int(&o.MaxStanza, "max_stanza_size", config.Unlimited, "The longest stanza a client that has logged in may send, in bytes.").OrInfinity().Must(config.AtLeast(1))

@@ -44,8 +44,7 @@ type Conn struct {
 	stream   sm.Stream
 	domain   string            // what it wants if the handshake does not say
 	cert     *x509.Certificate // ours, as the client has seen it
-	exchange auth.Exchange     // the login under way
-	failures int               // logins that have failed
+	login    *login            // nil once it has a session
 	identity auth.Identity
 	shaper   *acl.Shaper
 	session  atomic.Pointer[sm.Session]
@@ -66,7 +65,7 @@ func newConn(l *Listener, nc net.Conn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{l: l, sock: s, closing: make(chan struct{}), done: make(chan struct{})}
+	c := &Conn{l: l, sock: s, closing: make(chan struct{}), done: make(chan struct{}), login: new(login)}
 	c.framer = stream.New(l.earlyLimits())
 	c.stream.Addr, _ = netip.ParseAddrPort(nc.RemoteAddr().String())
 	c.stream.Reply = func(st *xmpp.Stanza) { c.append(c.ctx, st) }

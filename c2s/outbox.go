@@ -120,12 +120,18 @@ func (o *outbox) header(b []byte) []byte {
 	return append(b, '>')
 }
 
-// restart makes the next bytes those of a new stream, which may have more to
-// say.
-func (o *outbox) restart(limit int) {
+// restart makes the next bytes those of a new stream.
+func (o *outbox) restart() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.headed, o.limit = false, limit
+	o.headed = false
+}
+
+// widen lets more bytes wait.
+func (o *outbox) widen(limit int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.limit = limit
 }
 
 // serves says on behalf of which domain the stream is.

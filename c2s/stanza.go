@@ -27,6 +27,9 @@ func (c *Conn) element(fr stream.Frame) error {
 // knock is for clients that have not logged in: they may encrypt, log in, and
 // whatever modules let them do.
 func (c *Conn) knock(fr stream.Frame) error {
+	if c.login.sasl2 != nil && string(fr.NS) != nsSASL2 {
+		return stream.PolicyViolation.With("Nothing may be sent in the middle of a login") // XEP-0388 §2.4
+	}
 	switch string(fr.NS) {
 	case nsTLS:
 		if string(fr.Name) == "starttls" {
@@ -38,6 +41,12 @@ func (c *Conn) knock(fr stream.Frame) error {
 			return err
 		}
 		return c.sasl(el)
+	case nsSASL2:
+		el, err := xmpp.FrameElement(fr)
+		if err != nil {
+			return err
+		}
+		return c.authenticating(el)
 	case xmpp.NSClient:
 		return c.early6120(fr)
 	}

@@ -14,7 +14,10 @@ const (
 	nsStream  = "http://etherx.jabber.org/streams"
 	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"
 	nsSASL    = "urn:ietf:params:xml:ns:xmpp-sasl"
+	nsSASL2   = "urn:xmpp:sasl:2"
 	nsBind    = "urn:ietf:params:xml:ns:xmpp-bind"
+	nsBind2   = "urn:xmpp:bind:0"
+	nsFast    = "urn:xmpp:fast:0"
 	nsSession = "urn:ietf:params:xml:ns:xmpp-session"
 	nsCB      = "urn:xmpp:sasl-cb:0"
 )
@@ -37,6 +40,9 @@ func (c *Conn) open(fr stream.Frame) error {
 		c.stream.Lang = strings.Clone(lang)
 	}
 	if err := c.address(fr); err != nil {
+		return err
+	}
+	if err := c.claim(fr); err != nil {
 		return err
 	}
 	if v := string(fr.Attr("version")); !strings.HasPrefix(v, "1.") {
@@ -73,18 +79,42 @@ func (c *Conn) address(fr stream.Frame) error {
 	return nil
 }
 
+// claim remembers who the client says it is, which it can do where it is told what
+// it may log in with (XEP-0388 §2.1). Nobody believes it.
+func (c *Conn) claim(fr stream.Frame) error {
+	from, err := xmpp.ParseBytes(stream.AppendValue(nil, fr.Attr("from")))
+	if err != nil || c.state != greeting || !c.offersSASL2() {
+		return nil
+	}
+	if from.Domain() != c.host.Domain {
+		return stream.InvalidFrom.With("You cannot log in here for " + from.Domain())
+	}
+	if from.Local() != "" {
+		c.login.from = from.Bare().Clone()
+	}
+	return nil
+}
+
 // features is what the client may do next, in ejabberd's order.
 func (c *Conn) features() []byte {
 	b := []byte("<stream:features>")
-	if c.state == greeting {
+	switch c.state {
+	case greeting:
 		b = c.earlyFeatures(b)
-	} else {
+	case bound:
+		b = c.lateFeatures(b)
+	default:
 		b = append(b, "<bind xmlns='"+nsBind+"'/><session xmlns='"+nsSession+"'><optional/></session>"...)
-		for _, el := range sm.PostAuth.Run(c.ctx, c.host.Parts.Hooks, nil, &c.stream) {
-			b = el.AppendXML(b, xmpp.NSClient)
-		}
+		b = c.lateFeatures(b)
 	}
 	return append(b, "</stream:features>"...)
+}
+
+func (c *Conn) lateFeatures(b []byte) []byte {
+	for _, el := range sm.PostAuth.Run(c.ctx, c.host.Parts.Hooks, nil, &c.stream) {
+		b = el.AppendXML(b, xmpp.NSClient)
+	}
+	return b
 }
 
 func (c *Conn) earlyFeatures(b []byte) []byte {
@@ -106,6 +136,9 @@ func (c *Conn) earlyFeatures(b []byte) []byte {
 	if c.mayEncrypt() {
 		b = append(b, "<starttls xmlns='"+nsTLS+"'/>"...)
 	}
+	if c.offersSASL2() {
+		b = c.sasl2Feature(b)
+	}
 	for _, el := range sm.PreAuth.Run(c.ctx, c.host.Parts.Hooks, nil, &c.stream) {
 		b = el.AppendXML(b, xmpp.NSClient)
 	}
@@ -118,5 +151,5 @@ func (c *Conn) mustEncrypt() bool { return c.tls == nil && c.l.StartTLSRequired 
 
 // forAuth is what a login may know of the stream.
 func (c *Conn) forAuth() auth.Stream {
-	return auth.Stream{TLS: c.stream.TLS, Addr: c.stream.Addr, Lang: c.stream.Lang, ServerCertificate: c.cert}
+	return auth.Stream{TLS: c.stream.TLS, Addr: c.stream.Addr, Lang: c.stream.Lang, ServerCertificate: c.cert, Both: c.offersSASL2()}
 }

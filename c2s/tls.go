@@ -29,6 +29,7 @@ func (c *Conn) handshake(domain string) error {
 	c.out.encrypt(t)
 	c.framer.Reset()
 	c.state = greeting
+	c.login = &login{failures: c.login.failures} // what was agreed on in the clear does not count
 	return nil
 }
 

@@ -70,6 +70,19 @@ func (c *Conn) write(b []byte) {
 	c.Flush()
 }
 
+// say appends bytes that are no stanza and has them written at the end of the
+// burst.
+func (c *Conn) say(b []byte) {
+	o := &c.out
+	o.mu.Lock()
+	if !o.gone && !o.closing {
+		buf := o.open()
+		*buf = append(*buf, b...)
+	}
+	o.mu.Unlock()
+	c.wake()
+}
+
 // greet writes our stream header and what stands behind it.
 func (c *Conn) greet(features []byte) {
 	o := &c.out

@@ -19,6 +19,14 @@ var (
 	StreamFinished = hooks.NewEvent[*Stream]("c2s_closed", "A client's stream is over.")
 )
 
+// The hooks of a login by SASL2 (XEP-0388), in the order in which they run.
+var (
+	InlineFeatures = hooks.NewFold[Inline, *Stream]("c2s_inline_features", "What may a client ask for together with its login?")
+	Tasks          = hooks.NewFold[[]Task, *Login]("c2s_sasl2_tasks", "A client has proved who it is. What has it to do before it is let in?")
+	InlineLogin    = hooks.NewFold[Answers, *Login]("c2s_handle_sasl2_inline", "A client is logged in, and about to be told so. Handlers do what it has asked for besides, and add their answers.")
+	InlineBind     = hooks.NewFold[Answers, Binding]("c2s_handle_bind2_inline", "A client is about to have a session by Bind 2. Handlers switch on what it has asked for, and add their answers.")
+)
+
 // The hooks of a session's life, in the order in which they run.
 var (
 	Opened      = hooks.NewEvent[*Session]("sm_register_connection_hook", "A client has bound a resource.").ByHand("JID", handSession)

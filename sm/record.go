@@ -38,6 +38,7 @@ type Record struct {
 	Conn      string `json:"conn,omitempty"`  // c2s_tls, …
 	Auth      string `json:"auth,omitempty"`  // the backend that let the client in
 	Anonymous bool   `json:"anonymous,omitempty"`
+	Device    string `json:"device,omitempty"`
 	Lang      string `json:"lang,omitempty"`
 	Presence  string `json:"presence,omitempty"` // XML; left out in the index of a virtual host
 }
@@ -46,7 +47,7 @@ type Record struct {
 func RecordOf(s *Session, epoch uint64) Record {
 	r := Record{
 		V: recordVersion, Node: s.ID.Node, Epoch: epoch, JID: s.JID.String(), Opened: s.ID.Time.UnixMicro(), N: s.ID.N,
-		Conn: s.Transport, Auth: s.Auth, Anonymous: s.Anonymous, Lang: s.Lang,
+		Conn: s.Transport, Auth: s.Auth, Anonymous: s.Anonymous, Device: s.Device, Lang: s.Lang,
 	}
 	if s.Addr.IsValid() {
 		r.IP = s.Addr.String()
@@ -137,7 +138,7 @@ func (r Record) session(domain string, nodes Nodes) (*Session, error) {
 		return nil, fmt.Errorf("%w: %s is no session of %s", errNotOurs, r.JID, domain)
 	}
 	s := &Session{
-		ID: r.ID(), JID: j, Transport: r.Conn, Auth: r.Auth, Anonymous: r.Anonymous, Opened: time.UnixMicro(r.Opened), Lang: r.Lang,
+		ID: r.ID(), JID: j, Transport: r.Conn, Auth: r.Auth, Anonymous: r.Anonymous, Device: r.Device, Opened: time.UnixMicro(r.Opened), Lang: r.Lang,
 		remote: true, epoch: r.Epoch,
 	}
 	s.Addr, _ = netip.ParseAddrPort(r.IP) // some have none

@@ -70,6 +70,7 @@ type Session struct {
 	Transport string // c2s, c2s_tls, websocket, …: as ejabberd names them
 	Auth      string // the backend that let the client in: sql, anonymous, …
 	Anonymous bool
+	Device    string // stands for the user agent of who logged in by SASL2 (auth.Host.DeviceName)
 	Opened    time.Time
 	Lang      string
 
