@@ -29,7 +29,7 @@ func (b *inbox) deliver(d delivery) error {
 		return nil
 	}
 	if p.st.Kind != xmpp.Message {
-		h.Arrive(sm.WithReceipt(d.ctx, nil), p.to, p.st)
+		h.Arrive(sm.WithReceipt(d.ctx, nil), d.l.node, p.to, p.st)
 		return nil
 	}
 	d.e.left.Add(1)
@@ -37,7 +37,7 @@ func (b *inbox) deliver(d delivery) error {
 		d.l.charge(d.seq)
 		d.e.done()
 	})
-	h.Arrive(sm.WithReceipt(d.ctx, r), p.to, p.st)
+	h.Arrive(sm.WithReceipt(d.ctx, r), d.l.node, p.to, p.st)
 	r.Release()
 	return nil
 }

@@ -81,7 +81,7 @@ func (ss *Sessions) move(ctx context.Context, user xmpp.JID) {
 		if c := WithReceipt(ctx, w.receipt); w.to.IsZero() {
 			ss.Reroute(c, w.st)
 		} else {
-			ss.Arrive(c, w.to, w.st)
+			ss.Arrive(c, "", w.to, w.st)
 		}
 		w.receipt.Release()
 		if ss.parked.first(user) == w.st {

@@ -146,17 +146,18 @@ func (ss *Sessions) succeeded(s *Session) bool {
 	return false
 }
 
-// overtaken reports whether st says that a client is gone which is there: a newer
-// session with its address, on another node, has said so sooner than the old one's
-// end was heard of.
-func (ss *Sessions) overtaken(st *xmpp.Stanza) bool {
+// overtaken reports whether st, from that node, says that a client is gone which is
+// there: a newer session with its address, on another node, has said so sooner than
+// the old one's end was heard of. A client of the same node may be gone for some and
+// there for others.
+func (ss *Sessions) overtaken(node string, st *xmpp.Stanza) bool {
 	if st.Type != "unavailable" || st.From.Domain() != ss.Domain || st.From.IsBare() {
 		return false
 	}
 	for _, look := range []func(xmpp.JID) ([]*Session, error){ss.store.User, ss.store.Fresh} {
 		all, err := look(st.From.Bare())
 		s := newest(all, st.From)
-		if err != nil || s == nil {
+		if err != nil || s == nil || s.ID.Node == node {
 			return false
 		}
 		if _, ok := s.Priority(); !ok {
@@ -225,8 +226,11 @@ func (ss *Sessions) SentPresence(ctx context.Context, s *Session, st *xmpp.Stanz
 		ss.router.Route(ctx, st)
 		return
 	}
-	if st.Type != "unavailable" && st.Bounces() {
-		s.Send(ctx, st.Bounce(xmpp.NotAcceptable.WithText("You have blocked this address")))
+	if st.Type == "" {
+		s.undirect(st.To)
+	}
+	if st.Type != "unavailable" {
+		ss.forbid(ctx, s, st)
 	}
 }
 
@@ -245,6 +249,25 @@ func (s *Session) direct(to xmpp.JID) bool {
 	}
 	s.directed[to.Clone()] = struct{}{}
 	return true
+}
+
+// Recall takes directed presence of s back from those to whom the user's rules do
+// not let presence go any more. It is called when these have changed, on the node
+// that the session is on.
+func (ss *Sessions) Recall(ctx context.Context, s *Session) {
+	s.mu.Lock()
+	all := make([]xmpp.JID, 0, len(s.directed))
+	for to := range s.directed {
+		all = append(all, to)
+	}
+	s.mu.Unlock()
+	for _, to := range all {
+		st := xmpp.NewPresence("unavailable", s.JID, to)
+		if !ss.allowed(ctx, s.JID, st, Out, s) {
+			s.undirect(to)
+			ss.router.Route(ctx, st)
+		}
+	}
 }
 
 func (s *Session) undirect(to xmpp.JID) {
@@ -288,8 +311,11 @@ func (ss *Sessions) answerDirected(ctx context.Context, st *xmpp.Stanza) {
 		_, full := s.directed[st.From]
 		p := s.presence
 		s.mu.Unlock()
-		if p != nil && (bare || full) {
-			ss.router.Route(ctx, p.Readdressed(s.JID, st.From))
+		if p == nil || !bare && !full {
+			continue
+		}
+		if answer := p.Readdressed(s.JID, st.From); ss.allowed(ctx, s.JID, answer, Out, s) {
+			ss.router.Route(ctx, answer)
 		}
 	}
 }

@@ -40,6 +40,7 @@ type Record struct {
 	Anonymous bool   `json:"anonymous,omitempty"`
 	Device    string `json:"device,omitempty"`
 	Lang      string `json:"lang,omitempty"`
+	Rules     string `json:"rules,omitempty"`    // the active privacy list
 	Presence  string `json:"presence,omitempty"` // XML; left out in the index of a virtual host
 }
 
@@ -47,7 +48,7 @@ type Record struct {
 func RecordOf(s *Session, epoch uint64) Record {
 	r := Record{
 		V: recordVersion, Node: s.ID.Node, Epoch: epoch, JID: s.JID.String(), Opened: s.ID.Time.UnixMicro(), N: s.ID.N,
-		Conn: s.Transport, Auth: s.Auth, Anonymous: s.Anonymous, Device: s.Device, Lang: s.Lang,
+		Conn: s.Transport, Auth: s.Auth, Anonymous: s.Anonymous, Device: s.Device, Lang: s.Lang, Rules: s.ActiveList(),
 	}
 	if s.Addr.IsValid() {
 		r.IP = s.Addr.String()
@@ -142,6 +143,9 @@ func (r Record) session(domain string, nodes Nodes) (*Session, error) {
 		remote: true, epoch: r.Epoch,
 	}
 	s.Addr, _ = netip.ParseAddrPort(r.IP) // some have none
+	if r.Rules != "" {
+		s.rules.Store(&r.Rules)
+	}
 	if r.Priority != nil {
 		s.priority.Store(int32(*r.Priority))
 		s.available.Store(true)

@@ -128,7 +128,7 @@ func (f *far) Send(ctx context.Context, st *xmpp.Stanza) {
 	f.n.w.mu.Lock()
 	to := f.n.w.nodes[f.a.ID.Node]
 	f.n.w.mu.Unlock()
-	to.Arrive(ctx, f.a.JID, st)
+	to.Arrive(ctx, "", f.a.JID, st)
 }
 
 func (f *far) Close(reason *stream.Error) {

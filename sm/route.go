@@ -31,14 +31,14 @@ func (ss *Sessions) Reroute(ctx context.Context, st *xmpp.Stanza) {
 	}
 }
 
-// Arrive takes a stanza that another node has routed to the session with the full
-// address to. If that is gone, a message is routed once more, by what is known now;
+// Arrive takes a stanza that another node, of that name, has routed to the session
+// with the full address to. An empty name: it cannot be told which. If that is gone, a message is routed once more, by what is known now;
 // a request is answered with an error, and presence dropped.
-func (ss *Sessions) Arrive(ctx context.Context, to xmpp.JID, st *xmpp.Stanza) {
+func (ss *Sessions) Arrive(ctx context.Context, node string, to xmpp.JID, st *xmpp.Stanza) {
 	s := newest(ss.store.Local(to.Bare()), to)
 	switch {
 	case ss.waits(ctx, to, st):
-	case s != nil && st.Kind == xmpp.Presence && ss.overtaken(st):
+	case s != nil && st.Kind == xmpp.Presence && ss.overtaken(node, st):
 	case s != nil && st.Kind == xmpp.Presence:
 		if st = PresenceIn.Run(ctx, ss.hooks, st, s); st != nil {
 			s.conn.Send(ctx, st)

@@ -87,6 +87,7 @@ type Session struct {
 	silent    bool // others have said, and see to it, that it is gone
 	available atomic.Bool
 	priority  atomic.Int32
+	rules     atomic.Pointer[string] // nil: the user's default
 }
 
 // NewSession returns a session of the client at conn. It exists for others once
@@ -122,6 +123,15 @@ func (s *Session) Presence() (*xmpp.Stanza, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.presence, s.since
+}
+
+// ActiveList is the name of the privacy list that the client has made active
+// (XEP-0016 §2.5), empty for the user's default list. It is known on all nodes.
+func (s *Session) ActiveList() string {
+	if name := s.rules.Load(); name != nil {
+		return *name
+	}
+	return ""
 }
 
 // TLS reports whether the client's connection is encrypted.

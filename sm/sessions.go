@@ -165,6 +165,14 @@ func (ss *Sessions) CloseSession(ctx context.Context, s *Session, status string)
 	ss.leave(ctx, s, status)
 }
 
+// SetActiveList makes the privacy list called name that of s, a session of this
+// node, in the place of the user's default list, to which an empty name goes back.
+// It returns when the other nodes can know of it.
+func (ss *Sessions) SetActiveList(ctx context.Context, s *Session, name string) {
+	s.rules.Store(&name)
+	ss.store.Changed(ctx, s)
+}
+
 // Conflict is what happens when a client binds a resource that is taken.
 func (ss *Sessions) Conflict() Conflict { return ss.settings.Conflict() }
 

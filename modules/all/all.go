@@ -7,6 +7,7 @@ import (
 	"github.com/gabberd/gabberd/modules/adhocapi"
 	"github.com/gabberd/gabberd/modules/adminextra"
 	"github.com/gabberd/gabberd/modules/announce"
+	"github.com/gabberd/gabberd/modules/blocking"
 	"github.com/gabberd/gabberd/modules/caps"
 	"github.com/gabberd/gabberd/modules/clock"
 	"github.com/gabberd/gabberd/modules/configure"
@@ -15,6 +16,7 @@ import (
 	"github.com/gabberd/gabberd/modules/last"
 	"github.com/gabberd/gabberd/modules/offline"
 	"github.com/gabberd/gabberd/modules/ping"
+	"github.com/gabberd/gabberd/modules/privacy"
 	"github.com/gabberd/gabberd/modules/private"
 	"github.com/gabberd/gabberd/modules/register"
 	"github.com/gabberd/gabberd/modules/roster"
@@ -32,6 +34,7 @@ var Modules = []modules.Module{
 	adhocapi.Module,
 	adminextra.Module,
 	announce.Module,
+	blocking.Module,
 	caps.Module,
 	configure.Module,
 	disco.Module,
@@ -39,6 +42,7 @@ var Modules = []modules.Module{
 	last.Module,
 	offline.Module,
 	ping.Module,
+	privacy.Module,
 	private.Module,
 	register.Module,
 	roster.Module,

@@ -205,7 +205,7 @@ func (f *far) node() *node {
 
 // Send hands the stanza to the other node, where it goes on.
 func (f *far) Send(ctx context.Context, st *xmpp.Stanza) {
-	f.node().server.Sessions.Arrive(ctx, f.to.JID, st)
+	f.node().server.Sessions.Arrive(ctx, f.from.name, f.to.JID, st)
 }
 
 // Close has the other node end the stream.
