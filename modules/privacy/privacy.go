@@ -20,7 +20,6 @@ import (
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules"
-	"github.com/gabberd/gabberd/modules/vcard"
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
@@ -49,7 +48,7 @@ func (o *options) Fields(f *config.Fields) { o.Backend.Fields(f) }
 type privacy struct {
 	host    *modules.Host
 	store   store
-	cache   *vcard.Cache[*rules]
+	cache   *modules.Cache[*rules]
 	seed    maphash.Seed
 	locks   [64]sync.Mutex // changes of one user's lists follow each other
 	kept    *sm.Slot[*rules]
@@ -64,7 +63,7 @@ func start(h *modules.Host, o options) error {
 	}
 	use := h.CacheOf(o.Backend)
 	m := &privacy{
-		host: h, store: store{db}, cache: vcard.NewCache(use, maxCached, (*rules).weight), seed: maphash.MakeSeed(),
+		host: h, store: store{db}, cache: modules.NewCache(use, maxCached, (*rules).weight), seed: maphash.MakeSeed(),
 		kept: sm.NewSlot[*rules]("privacy lists"), keeps: use.Use && use.Missed,
 	}
 	h.UserIQ(ns, m.answer)

@@ -62,7 +62,7 @@ type module struct {
 	options
 	host  *modules.Host
 	store store
-	cache *Cache[*xmpp.Element]
+	cache *modules.Cache[*xmpp.Element]
 }
 
 func start(h *modules.Host, o options) error {
@@ -72,7 +72,7 @@ func start(h *modules.Host, o options) error {
 	}
 	embedded := o.DBType == "mnesia" || o.DBType == "" && h.DefaultDB == "mnesia"
 	m := &module{options: o, host: h, store: store{db, embedded && o.AllHosts}}
-	m.cache = NewCache(h.CacheOf(o.Backend), maxCached, weigh)
+	m.cache = modules.NewCache(h.CacheOf(o.Backend), maxCached, weigh)
 	h.IQ(NS, m.server)
 	h.UserIQ(NS, m.user)
 	h.Feature(NS)

@@ -49,7 +49,7 @@ type avatar struct {
 // xupdate is the module on one virtual host.
 type xupdate struct {
 	host  *modules.Host
-	cache *vcard.Cache[avatar]
+	cache *modules.Cache[avatar]
 	said  *sm.Slot[*said]
 	later *later
 }
@@ -57,7 +57,7 @@ type xupdate struct {
 func start(h *modules.Host, o options) error {
 	m := &xupdate{
 		host:  h,
-		cache: vcard.NewCache(h.CacheOf(o.backend), maxCached, func(a avatar) int { return len(a.hash) }),
+		cache: modules.NewCache(h.CacheOf(o.backend), maxCached, func(a avatar) int { return len(a.hash) }),
 		said:  sm.NewSlot[*said]("vcard_xupdate"),
 		later: newLater(),
 	}

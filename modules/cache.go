@@ -1,4 +1,4 @@
-package vcard
+package modules
 
 import (
 	"container/list"
