@@ -98,7 +98,7 @@ func (t *tokenStep) step(ctx context.Context, response []byte) ([]byte, *Identit
 	case !ok:
 		return nil, nil, wrong()
 	}
-	id := &Identity{User: user, Method: "mod_auth_fast", TokenDue: found.Due}
+	id := &Identity{User: t.user, Method: "mod_auth_fast", TokenDue: found.Due}
 	return mac(sha256.New, []byte(found.Secret), "Responder"+string(bound)), id, nil
 }
 
@@ -119,10 +119,15 @@ func (t *tokenStep) find(ctx context.Context, bound, proof []byte) (*Token, erro
 	if t.user.IsZero() {
 		return nil, wrong()
 	}
-	if f := Disabled.Run(ctx, t.h.hooks, nil, t.user); f != nil {
+	acc, f := t.h.find(ctx, t.user)
+	if f != nil {
 		return nil, f
 	}
-	there, err := t.h.Exists(ctx, t.user)
+	t.user = acc.user
+	there, err := acc.keeper != nil, error(nil)
+	if !there {
+		there, err = t.h.Exists(ctx, t.user)
+	}
 	list := Tokens.Run(ctx, t.h.hooks, TokenList{}, Device{User: t.user, ID: t.stream.Agent})
 	switch {
 	case err != nil:

@@ -19,8 +19,13 @@ type Backend struct {
 
 // Fields declares the options.
 func (b *Backend) Fields(f *config.Fields) {
-	f.Enum(&b.DBType, "db_type", "", "Where the module keeps its data: `mnesia` is the embedded database.", "mnesia", "sql").DefaultText("value of default_db")
+	b.DBField(f)
 	b.CacheFields(f)
+}
+
+// DBField declares only where the data is, for modules without a cache.
+func (b *Backend) DBField(f *config.Fields) {
+	f.Enum(&b.DBType, "db_type", "", "Where the module keeps its data: `mnesia` is the embedded database.", "mnesia", "sql").DefaultText("value of default_db")
 }
 
 // CacheFields declares only the options of the cache, for modules that read

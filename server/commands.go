@@ -26,7 +26,7 @@ func (s *Server) addCommands() {
 // for the manual.
 func (s *Server) commands() []admin.Command {
 	return slices.Concat(s.serverCommands(), s.kindCommands(), s.configCommands(), s.logCommands(),
-		s.moduleCommands(), s.hookCommands(), s.accountCommands(), s.sessionCommands(), s.clusterCommands())
+		s.moduleCommands(), s.hookCommands(), s.accountCommands(), s.deviceCommands(), s.sessionCommands(), s.clusterCommands())
 }
 
 // serverCommands are about the process.

@@ -127,6 +127,8 @@ func coreXEPs() []coreXEP {
 		{"0178", "auth", "Logging in with a certificate: tls_verify of a listener."},
 		{"0203", "sm", "Presence that a probe is answered with says how old it is."},
 		{"0368", "c2s", "TLS from the first byte: tls of a listener."},
+		{"0386", "c2s", "A session together with the login."},
+		{"0388", "c2s", "Logging in by SASL2: allow_unencrypted_sasl2 of a listener."},
 		{"0440", "auth", "Telling clients which channel bindings there are."},
 		{"0474", "auth", "Protecting SCRAM from who would take mechanisms away."},
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/gabberd/gabberd/modules/adhocapi"
 	"github.com/gabberd/gabberd/modules/adminextra"
 	"github.com/gabberd/gabberd/modules/announce"
+	"github.com/gabberd/gabberd/modules/authfast"
 	"github.com/gabberd/gabberd/modules/blocking"
 	"github.com/gabberd/gabberd/modules/caps"
 	"github.com/gabberd/gabberd/modules/clock"
@@ -20,6 +21,7 @@ import (
 	"github.com/gabberd/gabberd/modules/private"
 	"github.com/gabberd/gabberd/modules/register"
 	"github.com/gabberd/gabberd/modules/roster"
+	"github.com/gabberd/gabberd/modules/scramupgrade"
 	"github.com/gabberd/gabberd/modules/sic"
 	"github.com/gabberd/gabberd/modules/stats"
 	"github.com/gabberd/gabberd/modules/streammgmt"
@@ -34,8 +36,10 @@ var Modules = []modules.Module{
 	adhocapi.Module,
 	adminextra.Module,
 	announce.Module,
+	authfast.Module,
 	blocking.Module,
 	caps.Module,
+	clock.Module,
 	configure.Module,
 	disco.Module,
 	fail2ban.Module,
@@ -46,10 +50,10 @@ var Modules = []modules.Module{
 	private.Module,
 	register.Module,
 	roster.Module,
+	scramupgrade.Module,
 	sic.Module,
 	stats.Module,
 	streammgmt.Module,
-	clock.Module,
 	vcard.Module,
 	vcardxupdate.Module,
 	version.Module,
