@@ -111,7 +111,7 @@ func encrypt(ctx context.Context, addr string, r Role) (*client, error) {
 			return nil, err
 		}
 	}
-	if _, err := opened(tcp, self.Domainpart()); err != nil {
+	if _, err := opened(tcp, self.Domainpart(), ""); err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}
 	if _, err := io.WriteString(tcp, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"); err != nil {
@@ -121,7 +121,7 @@ func encrypt(ctx context.Context, addr string, r Role) (*client, error) {
 		return nil, errors.Join(fmt.Errorf("start TLS: %w", err), tcp.Close())
 	}
 	conn := tls.Client(tcp, trusting(self.Domainpart()))
-	d, err := opened(conn, self.Domainpart())
+	d, err := opened(conn, self.Domainpart(), " from='"+escape(self.Bare().String())+"'")
 	if err != nil {
 		return nil, errors.Join(err, tcp.Close())
 	}
@@ -133,9 +133,10 @@ func encrypt(ctx context.Context, addr string, r Role) (*client, error) {
 	return c, nil
 }
 
-// opened sends a stream header and reads the server's header and features.
-func opened(conn net.Conn, domain string) (*xml.Decoder, error) {
-	_, err := fmt.Fprintf(conn, "<stream:stream to='%s' version='1.0' xml:lang='en' xmlns='jabber:client' xmlns:stream='%s'>", domain, nsStream)
+// opened sends a stream header, with more attributes, and reads the server's header
+// and features.
+func opened(conn net.Conn, domain, more string) (*xml.Decoder, error) {
+	_, err := fmt.Fprintf(conn, "<stream:stream to='%s'%s version='1.0' xml:lang='en' xmlns='jabber:client' xmlns:stream='%s'>", domain, more, nsStream)
 	if err != nil {
 		return nil, fmt.Errorf("open stream: %w", err)
 	}

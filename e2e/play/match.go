@@ -1,6 +1,9 @@
 package play
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -141,6 +144,20 @@ func (n names) fill(text string) string {
 		text = strings.ReplaceAll(text, "${"+k+"}", escape(v))
 	}
 	return text
+}
+
+// proof is {proof:NAME TOKEN}, which stands for what a client says to log in with a
+// token.
+var proof = regexp.MustCompile(`\{proof:([^ }]+) ([^}]+)\}`)
+
+// prove puts in what the mechanism HT-SHA-256-NONE says, in base64 (XEP-0484).
+func prove(text string) string {
+	return proof.ReplaceAllStringFunc(text, func(p string) string {
+		parts := proof.FindStringSubmatch(p)
+		m := hmac.New(sha256.New, []byte(parts[2]))
+		m.Write([]byte("Initiator"))
+		return base64.StdEncoding.EncodeToString(m.Sum([]byte(parts[1] + "\x00")))
+	})
 }
 
 // matcher compares one stanza with a pattern. What the pattern saves is kept

@@ -56,7 +56,7 @@ func (s *stage) step(ctx context.Context, step Step) error {
 	}
 	switch step.Verb {
 	case Sends:
-		return c.write(strings.TrimSpace(s.names.fill(step.Arg)))
+		return c.write(strings.TrimSpace(prove(s.names.fill(step.Arg))))
 	case Receives:
 		return s.receives(ctx, c, step.Arg)
 	case ReceivesAny:
