@@ -135,7 +135,7 @@ func saslElement(name string, data []byte) []byte {
 func (c *Conn) refuse(err error) error {
 	l := c.login
 	l.exchange, l.sasl2 = nil, nil
-	c.stream.User = xmpp.JID{}
+	c.stream.User, c.identity = xmpp.JID{}, auth.Identity{} // of one whose tasks are left
 	var f *auth.Failure
 	if !errors.As(err, &f) {
 		f = &auth.Failure{Condition: "temporary-auth-failure", Text: "Try again later", Cause: err}

@@ -83,7 +83,8 @@ func (c *Conn) say(b []byte) {
 	c.wake()
 }
 
-// greet writes our stream header and what stands behind it.
+// greet has our stream header and what stands behind it written at the end of the
+// burst, in which a client may have sent its login already.
 func (c *Conn) greet(features []byte) {
 	o := &c.out
 	o.mu.Lock()
@@ -92,7 +93,7 @@ func (c *Conn) greet(features []byte) {
 		*buf = append(o.header(*buf), features...)
 	}
 	o.mu.Unlock()
-	c.Flush()
+	c.wake()
 }
 
 // Flush writes what is in the outbox, unless somebody is doing that already or

@@ -145,6 +145,16 @@ func TestSave(t *testing.T) {
 	}
 }
 
+func TestProof(t *testing.T) {
+	want := "<a>cm9tZW8AxkTmTqeKb141m5TWW+WBWX9MPyJdlpqW+PrrsN5v+tQ=</a>"
+	if got := prove("<a>{proof:romeo NONE.abc}</a>"); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := prove("{proof:romeo}"); got != "{proof:romeo}" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func parse(t *testing.T, text string) *element {
 	t.Helper()
 	els, err := parseXML(text)
