@@ -79,7 +79,7 @@ func (ss *Sessions) move(ctx context.Context, user xmpp.JID) {
 			return
 		}
 		if c := WithReceipt(ctx, w.receipt); w.to.IsZero() {
-			ss.Reroute(c, w.st)
+			ss.route(c, w.st, w.first)
 		} else {
 			ss.Arrive(c, "", w.to, w.st)
 		}

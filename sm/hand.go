@@ -94,6 +94,22 @@ func handReceived(ctx context.Context, words []string) (*xmpp.Stanza, *Sessions,
 	return st, ss, err
 }
 
+// handCopying reads the words STANZA, of which all clients of whom it is for that
+// want copies shall have one.
+func handCopying(ctx context.Context, words []string) (Copying, error) {
+	st, ss, err := handReceived(ctx, words)
+	if err != nil {
+		return Copying{}, err
+	}
+	c := Copying{Stanza: st}
+	for _, s := range ss.User(st.To.Bare()) {
+		if s.Copied() && s.JID != st.To {
+			c.For = append(c.For, s)
+		}
+	}
+	return c, nil
+}
+
 // handFate reads the words STANZA for a stanza that has found nobody.
 func handFate(ctx context.Context, words []string) (Fate, *xmpp.Stanza, error) {
 	st, err := handStanza(ctx, words)
@@ -252,6 +268,9 @@ func (p PrivacyCheck) String() string { return fmt.Sprintf("%s %s %s", p.User, p
 func (w Storage) String() string {
 	return fmt.Sprintf("%s %s %s %s", w.User, w.Direction, w.Table, w.Stanza)
 }
+
+// String is the arguments as they are given by hand, for traces.
+func (c Copying) String() string { return c.Stanza.String() }
 
 // String is the arguments as they are given by hand, for traces.
 func (l Leaving) String() string { return strings.TrimSpace(l.Session.String() + " " + l.Status) }

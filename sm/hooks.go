@@ -45,6 +45,7 @@ var (
 	InSubscribe   = hooks.NewFold[bool, *xmpp.Stanza]("roster_in_subscription", "A subscription stanza has arrived. True: the user's clients shall see it.").ByHand("STANZA", handSubscription)
 	OutSubscribe  = hooks.NewFold[*xmpp.Stanza, *Session]("roster_out_subscription", "A user sends a subscription stanza. Nil: it is not to be sent.").ByHand("JID STANZA", handSent)
 	PresenceIn    = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_presence_in", "A client is about to get presence. Nil drops it.").ByHand("JID STANZA", handSent)
+	Copies        = hooks.NewEvent[Copying]("sm_copy_message", "A message was handed to some of a user's clients, and others of them want copies of such messages.").ByHand("STANZA", handCopying)
 	UserReceive   = hooks.NewFold[*xmpp.Stanza, *Session]("user_receive_packet", "A client is about to get a stanza. Nil drops it.").ByHand("JID STANZA", handSent)
 	FilterSend    = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_filter_send", "A stanza is about to be written to a client. Nil drops it.").ByHand("JID STANZA", handSent)
 	Offline       = hooks.NewFold[Fate, *xmpp.Stanza]("offline_message_hook", "A message has found nobody at home.").ByHand("STANZA", handFate)

@@ -34,31 +34,31 @@ type waiting struct {
 	st      *xmpp.Stanza
 	receipt *Receipt
 	to      xmpp.JID // the session that another node has chosen, zero if it is still to be routed
+	first   bool     // it was given to nobody yet
 }
 
 type unparkedKey struct{}
 
-// waits puts st in line behind others for its user, if there are any. to is the
-// session that it is for, zero if that is still to be found out.
-func (ss *Sessions) waits(ctx context.Context, to xmpp.JID, st *xmpp.Stanza) bool {
+// waits puts a stanza in line behind others for its user, if there are any.
+func (ss *Sessions) waits(ctx context.Context, w waiting) bool {
 	p := &ss.parked
 	if !p.any.Load() || ctx.Value(unparkedKey{}) != nil {
 		return false
 	}
 	p.mu.Lock()
-	l := p.users[st.To.Bare()]
-	taken := l != nil && p.join(ctx, l, waiting{st: st, to: to})
+	l := p.users[w.st.To.Bare()]
+	taken := l != nil && p.join(ctx, l, w)
 	p.mu.Unlock()
 	if l != nil && !taken {
-		ss.refusePark(ctx, st)
+		ss.refusePark(ctx, w.st)
 	}
 	return l != nil
 }
 
 // park keeps st until the store is back. If there is too much already its sender
-// is told.
-func (ss *Sessions) park(ctx context.Context, st *xmpp.Stanza) {
-	if !ss.parked.add(ctx, st) {
+// is told. first is as in route.
+func (ss *Sessions) park(ctx context.Context, st *xmpp.Stanza, first bool) {
+	if !ss.parked.add(ctx, waiting{st: st, first: first}) {
 		ss.refusePark(ctx, st)
 	}
 }
@@ -69,26 +69,26 @@ func (ss *Sessions) refusePark(ctx context.Context, st *xmpp.Stanza) {
 	}
 }
 
-// add begins a line for the user of st if there is none, and puts st into it. False
+// add begins a line for the user of w if there is none, and puts w into it. False
 // says that there is too much already.
-func (p *parked) add(ctx context.Context, st *xmpp.Stanza) bool {
+func (p *parked) add(ctx context.Context, w waiting) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.users == nil {
 		p.users = map[xmpp.JID]*line{}
 	}
-	user := st.To.Bare()
+	user := w.st.To.Bare()
 	l := p.users[user]
 	if l == nil {
 		l = &line{}
-		if !p.join(ctx, l, waiting{st: st}) {
+		if !p.join(ctx, l, w) {
 			return false
 		}
 		p.users[user.Clone()] = l
 		p.any.Store(true)
 		return true
 	}
-	return p.join(ctx, l, waiting{st: st})
+	return p.join(ctx, l, w)
 }
 
 // join puts a stanza into a line.

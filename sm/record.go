@@ -41,6 +41,7 @@ type Record struct {
 	Device    string `json:"device,omitempty"`
 	Lang      string `json:"lang,omitempty"`
 	Rules     string `json:"rules,omitempty"`    // the active privacy list
+	Copied    bool   `json:"copied,omitempty"`   // it wants copies of messages (XEP-0280)
 	Presence  string `json:"presence,omitempty"` // XML; left out in the index of a virtual host
 }
 
@@ -48,7 +49,8 @@ type Record struct {
 func RecordOf(s *Session, epoch uint64) Record {
 	r := Record{
 		V: recordVersion, Node: s.ID.Node, Epoch: epoch, JID: s.JID.String(), Opened: s.ID.Time.UnixMicro(), N: s.ID.N,
-		Conn: s.Transport, Auth: s.Auth, Anonymous: s.Anonymous, Device: s.Device, Lang: s.Lang, Rules: s.ActiveList(),
+		Conn: s.Transport, Auth: s.Auth, Anonymous: s.Anonymous, Device: s.Device, Lang: s.Lang,
+		Rules: s.ActiveList(), Copied: s.Copied(),
 	}
 	if s.Addr.IsValid() {
 		r.IP = s.Addr.String()
@@ -146,6 +148,7 @@ func (r Record) session(domain string, nodes Nodes) (*Session, error) {
 	if r.Rules != "" {
 		s.rules.Store(&r.Rules)
 	}
+	s.copied.Store(r.Copied)
 	if r.Priority != nil {
 		s.priority.Store(int32(*r.Priority))
 		s.available.Store(true)

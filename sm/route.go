@@ -11,33 +11,39 @@ import (
 // client.
 func (ss *Sessions) Route(ctx context.Context, st *xmpp.Stanza) {
 	if st = Receive.Run(ctx, ss.hooks, st, ss); st != nil {
-		ss.Reroute(ctx, st)
+		ss.route(ctx, st, true)
 	}
 }
 
 // Reroute is Route for a stanza that has been here before: whoever it was given to
-// could not deliver it. Those who hook Receive have seen it.
-func (ss *Sessions) Reroute(ctx context.Context, st *xmpp.Stanza) {
-	if ss.waits(ctx, xmpp.JID{}, st) {
+// could not deliver it. Those who hook Receive have seen it, and whoever wants
+// copies has them.
+func (ss *Sessions) Reroute(ctx context.Context, st *xmpp.Stanza) { ss.route(ctx, st, false) }
+
+// route is Route behind its hook. first says that the stanza was given to nobody
+// yet.
+func (ss *Sessions) route(ctx context.Context, st *xmpp.Stanza, first bool) {
+	if ss.waits(ctx, waiting{st: st, first: first}) {
 		return
 	}
 	switch st.Kind {
 	case xmpp.Presence:
 		ss.routePresence(ctx, st)
 	case xmpp.Message:
-		ss.routeMessage(ctx, st)
+		ss.routeMessage(ctx, st, first)
 	case xmpp.IQ:
 		ss.routeIQ(ctx, st)
 	}
 }
 
 // Arrive takes a stanza that another node, of that name, has routed to the session
-// with the full address to. An empty name: it cannot be told which. If that is gone, a message is routed once more, by what is known now;
-// a request is answered with an error, and presence dropped.
+// with the full address to. An empty name: it cannot be told which. If the session is
+// gone, a message is routed once more, by what is known now; a request is answered
+// with an error, and presence dropped.
 func (ss *Sessions) Arrive(ctx context.Context, node string, to xmpp.JID, st *xmpp.Stanza) {
 	s := newest(ss.store.Local(to.Bare()), to)
 	switch {
-	case ss.waits(ctx, to, st):
+	case ss.waits(ctx, waiting{st: st, to: to}):
 	case s != nil && st.Kind == xmpp.Presence && ss.overtaken(node, st):
 	case s != nil && st.Kind == xmpp.Presence:
 		if st = PresenceIn.Run(ctx, ss.hooks, st, s); st != nil {
@@ -49,7 +55,7 @@ func (ss *Sessions) Arrive(ctx context.Context, node string, to xmpp.JID, st *xm
 	default:
 		// Whoever sent it has looked into his cache; look again.
 		if _, err := ss.store.Fresh(to.Bare()); err != nil {
-			ss.park(ctx, st)
+			ss.park(ctx, st, false)
 			return
 		}
 		ss.Reroute(ctx, st)
@@ -58,13 +64,16 @@ func (ss *Sessions) Arrive(ctx context.Context, node string, to xmpp.JID, st *xm
 
 // find is the session with the full address j. ok is false if it cannot be told
 // now whether there is one.
-func (ss *Sessions) find(j xmpp.JID) (s *Session, ok bool) {
-	if s := newest(ss.store.Local(j.Bare()), j); s != nil {
-		return s, true
+//
+// all is the sessions of the user as far as they had to be looked at.
+func (ss *Sessions) find(j xmpp.JID) (s *Session, all []*Session, ok bool) {
+	all = ss.store.Local(j.Bare())
+	if s := newest(all, j); s != nil {
+		return s, all, true
 	}
 	all, err := ss.store.User(j.Bare())
 	s = newest(all, j)
-	return s, s != nil || err == nil
+	return s, all, s != nil || err == nil
 }
 
 func (ss *Sessions) routePresence(ctx context.Context, st *xmpp.Stanza) {
@@ -106,16 +115,20 @@ func (ss *Sessions) routeSubscription(ctx context.Context, st *xmpp.Stanza) {
 	}
 }
 
-func (ss *Sessions) routeMessage(ctx context.Context, st *xmpp.Stanza) {
+func (ss *Sessions) routeMessage(ctx context.Context, st *xmpp.Stanza, first bool) {
 	if !st.To.IsBare() {
-		s, ok := ss.find(st.To)
+		s, all, ok := ss.find(st.To)
 		switch {
 		case s != nil:
-			ss.deliver(ctx, s, st)
+			if ss.deliver(ctx, s, st) && first {
+				ss.copiesBeside(ctx, st, all)
+			}
 			return
 		case !ok:
-			ss.park(ctx, st)
+			ss.park(ctx, st, first)
 			return
+		case IsCopy(st):
+			return // it was for that client alone
 		}
 	}
 	switch st.Type {
@@ -128,15 +141,15 @@ func (ss *Sessions) routeMessage(ctx context.Context, st *xmpp.Stanza) {
 			ss.bounced(ctx, Pass, st)
 			return
 		}
-		ss.spread(ctx, st)
+		ss.spread(ctx, st, first)
 	default:
-		ss.spread(ctx, st)
+		ss.spread(ctx, st, first)
 	}
 }
 
 // spread gives a message for a bare address to the clients with the highest
 // priority, a headline to all whose priority is not negative (RFC 6121 §8.5.2.1).
-func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza) {
+func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza, first bool) {
 	all, err := ss.store.User(st.To.Bare())
 	best := -1
 	for _, s := range all {
@@ -146,7 +159,7 @@ func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza) {
 	}
 	switch {
 	case best < 0 && err != nil:
-		ss.park(ctx, st)
+		ss.park(ctx, st, first)
 		return
 	case best < 0:
 		ss.offline(ctx, st)
@@ -167,6 +180,12 @@ func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza) {
 	}
 	if refused && !taken {
 		ss.refuse(ctx, st) // once, however many clients there are
+	}
+	if taken && first {
+		ss.copies(ctx, st, all, func(s *Session) bool {
+			p, ok := s.Priority()
+			return ok && (p == best || p >= 0 && st.Type == "headline")
+		})
 	}
 }
 
@@ -201,14 +220,14 @@ func (ss *Sessions) routeIQ(ctx context.Context, st *xmpp.Stanza) {
 	case st.To.IsBare():
 		ss.bounced(ctx, Pass, st)
 	default:
-		s, ok := ss.find(st.To)
+		s, _, ok := ss.find(st.To)
 		switch {
 		case s != nil:
 			ss.deliver(ctx, s, st)
 		case ok:
 			ss.bounced(ctx, Bounce, st)
 		default:
-			ss.park(ctx, st)
+			ss.park(ctx, st, true)
 		}
 	}
 }
@@ -220,18 +239,20 @@ func (ss *Sessions) bounced(ctx context.Context, f Fate, st *xmpp.Stanza) {
 	}
 }
 
-// deliver gives a stanza to one client, if the user's rules let it pass.
-func (ss *Sessions) deliver(ctx context.Context, s *Session, st *xmpp.Stanza) {
+// deliver gives a stanza to one client, if the user's rules let it pass. It reports
+// whether they do.
+func (ss *Sessions) deliver(ctx context.Context, s *Session, st *xmpp.Stanza) bool {
 	if !ss.allowed(ctx, s.JID, st, In, s) {
 		ss.refuse(ctx, st)
-		return
+		return false
 	}
 	if st.Kind == xmpp.Presence && !s.remote { // there it is asked when it arrives
 		if st = PresenceIn.Run(ctx, ss.hooks, st, s); st == nil {
-			return
+			return true
 		}
 	}
 	s.conn.Send(ctx, st)
+	return true
 }
 
 // refuse tells the sender of a blocked stanza what it is told for somebody who

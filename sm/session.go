@@ -25,6 +25,14 @@ type Conn interface {
 	Done() <-chan struct{}
 }
 
+// A Passer is a connection that can be given what a handler of FilterSend has held
+// back.
+type Passer interface {
+	// Pass appends a stanza to what the client is sent, as Send does, without asking
+	// any hook.
+	Pass(ctx context.Context, st *xmpp.Stanza)
+}
+
 // An ID tells apart the sessions that have, or had, the same address. IDs of
 // one node are in the order in which sessions were opened; between nodes their
 // clocks decide.
@@ -88,6 +96,7 @@ type Session struct {
 	available atomic.Bool
 	priority  atomic.Int32
 	rules     atomic.Pointer[string] // nil: the user's default
+	copied    atomic.Bool // the client wants copies of messages
 }
 
 // NewSession returns a session of the client at conn. It exists for others once
@@ -103,6 +112,16 @@ func (s *Session) Remote() bool { return s.remote }
 // Send gives the stanza to the client, without asking anybody: it is for
 // answers. Routing goes through Sessions.Route.
 func (s *Session) Send(ctx context.Context, st *xmpp.Stanza) { s.conn.Send(ctx, st) }
+
+// Pass gives the client a stanza that a handler of FilterSend has held back: the
+// hooks have been asked. It never blocks. It is for sessions on this node.
+func (s *Session) Pass(ctx context.Context, st *xmpp.Stanza) {
+	if p, ok := s.conn.(Passer); ok {
+		p.Pass(ctx, st)
+		return
+	}
+	s.conn.Send(ctx, st)
+}
 
 // Close ends the client's stream with that error. It does not wait; the session
 // is closed soon after.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabberd/gabberd/hooks"
@@ -50,6 +51,7 @@ type Sessions struct {
 	UserIQ   router.IQTable // requests to a bare address of a user
 	node     string
 	parked   parked
+	copiers  atomic.Int64 // sessions on this node that want copies
 	hooks    *hooks.Table
 	router   *router.Router
 	store    Store
@@ -157,6 +159,9 @@ func (ss *Sessions) CloseSession(ctx context.Context, s *Session, status string)
 	s.mu.Unlock()
 	if was {
 		return
+	}
+	if s.Copied() {
+		ss.countCopied(false)
 	}
 	if err := ss.store.Remove(ctx, s); err != nil {
 		ss.log.Error("session could not be removed from the store", "jid", s.JID.String(), "error", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/gabberd/gabberd/modules/authfast"
 	"github.com/gabberd/gabberd/modules/blocking"
 	"github.com/gabberd/gabberd/modules/caps"
+	"github.com/gabberd/gabberd/modules/carboncopy"
 	"github.com/gabberd/gabberd/modules/clock"
 	"github.com/gabberd/gabberd/modules/configure"
 	"github.com/gabberd/gabberd/modules/disco"
@@ -39,6 +40,7 @@ var Modules = []modules.Module{
 	authfast.Module,
 	blocking.Module,
 	caps.Module,
+	carboncopy.Module,
 	clock.Module,
 	configure.Module,
 	disco.Module,
