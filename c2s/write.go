@@ -22,6 +22,9 @@ func (c *Conn) Send(ctx context.Context, st *xmpp.Stanza) {
 	c.append(ctx, st)
 }
 
+// Pass appends a stanza that a handler of c2s_filter_send has held back.
+func (c *Conn) Pass(ctx context.Context, st *xmpp.Stanza) { c.append(ctx, st) }
+
 // append puts the stanza into the outbox.
 func (c *Conn) append(ctx context.Context, st *xmpp.Stanza) {
 	o := &c.out

@@ -96,7 +96,7 @@ type Session struct {
 	available atomic.Bool
 	priority  atomic.Int32
 	rules     atomic.Pointer[string] // nil: the user's default
-	copied    atomic.Bool // the client wants copies of messages
+	copied    atomic.Bool            // the client wants copies of messages
 }
 
 // NewSession returns a session of the client at conn. It exists for others once

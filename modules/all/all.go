@@ -11,6 +11,7 @@ import (
 	"github.com/gabberd/gabberd/modules/blocking"
 	"github.com/gabberd/gabberd/modules/caps"
 	"github.com/gabberd/gabberd/modules/carboncopy"
+	"github.com/gabberd/gabberd/modules/clientstate"
 	"github.com/gabberd/gabberd/modules/clock"
 	"github.com/gabberd/gabberd/modules/configure"
 	"github.com/gabberd/gabberd/modules/disco"
@@ -41,6 +42,7 @@ var Modules = []modules.Module{
 	blocking.Module,
 	caps.Module,
 	carboncopy.Module,
+	clientstate.Module,
 	clock.Module,
 	configure.Module,
 	disco.Module,

@@ -97,6 +97,17 @@ func (c *Client) Say(xml string) {
 	c.s.Sessions.Submit(context.Background(), c.Session, st.Readdressed(c.JID, to))
 }
 
+// SayNonza sends an element that is no stanza, as the client does, and reports
+// whether some module has dealt with it.
+func (c *Client) SayNonza(xml string) bool {
+	c.s.t.Helper()
+	el, err := xmpp.ParseElement([]byte(xml), xmpp.NSClient)
+	if err != nil {
+		c.s.t.Fatalf("%s: %v", xml, err)
+	}
+	return sm.Nonzas.Run(context.Background(), c.s.Parts.Hooks, false, sm.Nonza{Session: c.Session, Element: el})
+}
+
 // Ask is Say for a request: it returns the answer, which must have come at
 // once, and keeps everything else for Inbox.
 func (c *Client) Ask(xml string) *xmpp.Stanza {
@@ -147,6 +158,11 @@ func (c *Client) Send(ctx context.Context, st *xmpp.Stanza) {
 	if st = sm.FilterSend.Run(ctx, t, st, c.Session); st == nil {
 		return
 	}
+	c.Pass(ctx, st)
+}
+
+// Pass is how the server gives the client a stanza that was held back.
+func (c *Client) Pass(_ context.Context, st *xmpp.Stanza) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inbox = append(c.inbox, st)
