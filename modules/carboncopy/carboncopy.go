@@ -54,6 +54,8 @@ func start(h *modules.Host, _ options) error {
 	sm.UserSend.Add(h, copyTime, m.sends)
 	sm.UserReceive.Add(h, copyTime, m.fails)
 	sm.Copies.Add(h, hooks.Normal, m.receives)
+	sm.InlineFeatures.Add(h, hooks.Normal, offer)
+	sm.InlineBind.Add(h, hooks.Normal, m.binds)
 	h.OnStop(m.forgetAll)
 	return nil
 }
@@ -88,6 +90,20 @@ func (m *carbons) answer(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, e
 	}
 	m.host.Sessions.SetCopied(ctx, s, on)
 	return nil, nil
+}
+
+// offer says that Bind 2 can switch copies on (XEP-0386).
+func offer(_ context.Context, in sm.Inline, _ *sm.Stream) (sm.Inline, hooks.Flow) {
+	in.Bind = append(in.Bind, ns)
+	return in, hooks.Next
+}
+
+// binds switches copies on for a session that is about to be opened.
+func (m *carbons) binds(ctx context.Context, a sm.Answers, b sm.Binding) (sm.Answers, hooks.Flow) {
+	if b.Request.Child(ns, "enable") != nil {
+		m.host.Sessions.SetCopied(ctx, b.Session, true)
+	}
+	return a, hooks.Next
 }
 
 // sends copies what a client sends to the user's others (XEP-0280 §8). Of a

@@ -279,3 +279,19 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestBind2SwitchesThemOn(t *testing.T) {
+	s := modtest.Start(t, "", carboncopy.Module)
+	if in := sm.InlineFeatures.Run(t.Context(), s.Parts.Hooks, sm.Inline{}, nil); !slices.Equal(in.Bind, []string{ns}) {
+		t.Errorf("offered: %q", in.Bind)
+	}
+	romeo, phone, other := s.Available("romeo@localhost/orchard"), s.Available("romeo@localhost/phone"), s.Available("romeo@localhost/other")
+	s.Available("juliet@localhost/a")
+	for c, inside := range map[*modtest.Client][]*xmpp.Element{phone: {xmpp.El(ns, "enable")}, other: nil} {
+		sm.InlineBind.Run(t.Context(), s.Parts.Hooks, nil, sm.Binding{Session: c.Session, Request: xmpp.El("urn:xmpp:bind:0", "bind", inside...)})
+		c.Inbox()
+	}
+	romeo.Say(chat("juliet@localhost/a", "1"))
+	want(t, phone, "sent 1")
+	want(t, other)
+}

@@ -53,6 +53,8 @@ func start(h *modules.Host, o options) error {
 	m := &csi{options: o, host: h, queues: sm.NewSlot[*queue]("csi")}
 	sm.PostAuth.Add(h, hooks.Normal, offer)
 	sm.Nonzas.Add(h, hooks.Normal, m.said)
+	sm.InlineFeatures.Add(h, hooks.Normal, offerInline)
+	sm.InlineBind.Add(h, hooks.Normal, m.binds)
 	sm.FilterSend.Add(h, filterTime, m.filter)
 	sm.Closed.Add(h, hooks.Normal, m.forget)
 	h.OnStop(func() {
@@ -66,6 +68,20 @@ func start(h *modules.Host, o options) error {
 
 func offer(_ context.Context, features []*xmpp.Element, _ *sm.Stream) ([]*xmpp.Element, hooks.Flow) {
 	return append(features, xmpp.El(ns, "csi")), hooks.Next
+}
+
+// offerInline says that Bind 2 can begin with an inactive client (XEP-0386).
+func offerInline(_ context.Context, in sm.Inline, _ *sm.Stream) (sm.Inline, hooks.Flow) {
+	in.Bind = append(in.Bind, ns)
+	return in, hooks.Next
+}
+
+// binds heeds what a client says of itself while it binds.
+func (m *csi) binds(_ context.Context, a sm.Answers, b sm.Binding) (sm.Answers, hooks.Flow) {
+	if b.Request.Child(ns, "inactive") != nil {
+		m.rest(b.Session)
+	}
+	return a, hooks.Next
 }
 
 // said deals with a client's word about itself (XEP-0352 §4). It runs on the

@@ -275,3 +275,16 @@ func TestWhatIsHeldGoesWithTheSession(t *testing.T) {
 	to(t, s, `<presence from='romeo@localhost/a' id='p2'/>`)
 	want(t, again, "p2")
 }
+
+func TestBind2BeginsInactive(t *testing.T) {
+	s := modtest.Start(t, "", clientstate.Module)
+	if in := sm.InlineFeatures.Run(t.Context(), s.Parts.Hooks, sm.Inline{}, nil); !slices.Equal(in.Bind, []string{"urn:xmpp:csi:0"}) {
+		t.Errorf("offered: %q", in.Bind)
+	}
+	juliet := s.Available("juliet@localhost/balcony")
+	sm.InlineBind.Run(t.Context(), s.Parts.Hooks, nil, sm.Binding{Session: juliet.Session, Request: xmpp.El("urn:xmpp:bind:0", "bind", xmpp.El("urn:xmpp:csi:0", "inactive"))})
+	to(t, s, `<presence from='romeo@localhost/a' id='p1'/>`)
+	want(t, juliet)
+	juliet.SayNonza(active)
+	want(t, juliet, "p1")
+}
