@@ -27,6 +27,14 @@ func hears(c *modtest.Nodes, who *modtest.Client, want string) {
 	})
 }
 
+// comes logs somebody in who keeps whatever is said to him from the first moment on:
+// greetings are said on a goroutine of their own.
+func comes(s *modtest.Server, full string) *modtest.Client {
+	c := s.Login(full)
+	c.Say("<presence/>")
+	return c
+}
+
 // TestMessageOfTheDayOnTwoNodes: whichever node sets it, who logs in on the other
 // one sees it, once however many nodes he visits, and not when it is gone.
 func TestMessageOfTheDayOnTwoNodes(t *testing.T) {
@@ -43,14 +51,14 @@ func TestMessageOfTheDayOnTwoNodes(t *testing.T) {
 	}
 	motd(here, "announce_motd_update", "localhost", "", "one")
 	c.Await("the other node knows it", func() bool { return strings.Contains(motd(there, "announce_motd_get", "localhost"), "one") })
-	romeo := there.Available("romeo@localhost/orchard")
+	romeo := comes(there, "romeo@localhost/orchard")
 	hears(c, romeo, "one")
 	motd(there, "announce_motd_set_online", "localhost", "", "two")
 	hears(c, romeo, "two")
 	c.Await("this node knows it", func() bool { return strings.Contains(motd(here, "announce_motd_get", "localhost"), "two") })
 	// Both nodes greet one after the other: when tybalt has been told, so was romeo, if he was.
-	again := here.Available("romeo@localhost/street")
-	hears(c, here.Available("tybalt@localhost/street"), "two")
+	again := comes(here, "romeo@localhost/street")
+	hears(c, comes(here, "tybalt@localhost/street"), "two")
 	hears(c, again, "")
 	motd(here, "announce_motd_delete", "localhost")
 	c.Await("the other node has forgotten it", func() bool { return !strings.Contains(motd(there, "announce_motd_get", "localhost"), "two") })
