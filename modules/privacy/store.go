@@ -225,23 +225,24 @@ func writeItems(ctx context.Context, tx *storage.Tx, user xmpp.JID, name string,
 		count[it]++
 	}
 	for it, n := range count {
-		switch {
-		case n < 0: // all that are equal go, and come again
+		if n < 0 { // all that are equal go, and come again
 			_, err := tx.Exec(ctx, `DELETE FROM privacy_list_data WHERE id = ? AND t = ? AND value = ? AND action = ? AND ord = CAST(? AS bigint)
 				AND match_all = ? AND match_iq = ? AND match_message = ? AND match_presence_in = ? AND match_presence_out = ?`, it.row(id)...)
 			if err != nil {
 				return err
 			}
-			n = len(equal(items, it))
-		case n == 0:
+			count[it] = len(equal(items, it))
+		}
+	}
+	for _, it := range items { // in their order, which equal numbers leave open
+		if count[it] <= 0 {
 			continue
 		}
-		for range n {
-			_, err := tx.Exec(ctx, `INSERT INTO privacy_list_data (id, t, value, action, ord, match_all, match_iq, match_message, match_presence_in, match_presence_out)
-				VALUES (?, ?, ?, ?, CAST(? AS bigint), ?, ?, ?, ?, ?)`, it.row(id)...)
-			if err != nil {
-				return err
-			}
+		count[it]--
+		_, err := tx.Exec(ctx, `INSERT INTO privacy_list_data (id, t, value, action, ord, match_all, match_iq, match_message, match_presence_in, match_presence_out)
+			VALUES (?, ?, ?, ?, CAST(? AS bigint), ?, ?, ?, ?, ?)`, it.row(id)...)
+		if err != nil {
+			return err
 		}
 	}
 	return nil
