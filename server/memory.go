@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -9,6 +11,10 @@ import (
 
 // memoryInterval is how often memory is looked at.
 const memoryInterval = 2 * time.Second
+
+// memoryBusy is how much is allocated in that time by a server that is not at
+// rest, in bytes.
+const memoryBusy = 2 << 20
 
 // memoryPasses is how many collections follow a busy time. Each halves the stacks
 // that have become too big, and empties what pools have kept since the last.
@@ -20,21 +26,17 @@ const memoryPasses = 3
 func (s *Server) giveBack(ctx context.Context) {
 	t := time.NewTicker(memoryInterval)
 	defer t.Stop()
-	cycles := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
-	read := func() uint64 {
-		metrics.Read(cycles)
-		return cycles[0].Value.Uint64()
-	}
-	before, passes := read(), memoryPasses
+	collectRarely(ctx)
+	before, passes := reading(allocated), memoryPasses
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		now := read()
+		now := reading(allocated)
 		switch {
-		case now != before:
+		case now-before > memoryBusy:
 			passes = memoryPasses
 		case passes > 0:
 			if passes == memoryPasses {
@@ -42,7 +44,7 @@ func (s *Server) giveBack(ctx context.Context) {
 			}
 			passes--
 			debug.FreeOSMemory()
-			now = read()
+			now = reading(allocated)
 		}
 		before = now
 	}
@@ -55,4 +57,51 @@ func (s *Server) trim() {
 	for _, l := range s.listeners {
 		l.c2s.Trim()
 	}
+}
+
+// What is asked of the runtime, both in bytes.
+const (
+	allocated = "/gc/heap/allocs:bytes"
+	live      = "/gc/heap/live:bytes"
+)
+
+func reading(name string) uint64 {
+	one := []metrics.Sample{{Name: name}}
+	metrics.Read(one)
+	return one[0].Value.Uint64()
+}
+
+// A server of a few users has a heap of a few megabytes. Collected each time that
+// it has doubled, it would be collected twenty times a second while they log in.
+const (
+	memorySpare   = 32 << 20 // bytes that may be allocated between two collections
+	fewest        = 100      // how much the heap grows between them, in percent: Go's own
+	most          = 1600
+	memoryUnequal = 10 // percent that are not worth stopping everybody for
+)
+
+// collectRarely lets the heap grow by memorySpare where it would be collected
+// sooner, until ctx ends. It looks again after each collection. An operator who
+// has set GOGC knows better.
+func collectRarely(ctx context.Context) {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	now := fewest
+	var look func()
+	look = func() {
+		want := int(min(max(memorySpare*100/max(reading(live), 1), fewest), most))
+		if ctx.Err() != nil {
+			want = fewest
+		}
+		if diff := want - now; diff > memoryUnequal || diff < -memoryUnequal || want == fewest && now != fewest {
+			debug.SetGCPercent(want)
+			now = want
+		}
+		if ctx.Err() == nil {
+			// What nobody holds is cleaned up by the next collection.
+			runtime.AddCleanup(new([4]uintptr), func(again func()) { again() }, look)
+		}
+	}
+	look()
 }
