@@ -109,10 +109,56 @@ func (e *sqliteEngine) query(ctx context.Context, q *query, args []any) (rows, e
 	if err != nil {
 		return nil, err
 	}
-	if st == nil {
-		return liteAnswer(p.db.QueryContext(ctx, q.text, args...))
+	r := &liteQuery{ctx: ctx, query: q, began: time.Now()}
+	// Watching a context costs as much as finding a row by its key: a goroutine,
+	// and a function that SQLite calls. Queries that have always been answered
+	// at once do without; between rows the context is looked at all the same.
+	if !q.slow.Load() {
+		ctx = context.WithoutCancel(ctx)
 	}
-	return liteAnswer(st.QueryContext(ctx, args...))
+	if st == nil {
+		r.Rows, err = p.db.QueryContext(ctx, q.text, args...)
+	} else {
+		r.Rows, err = st.QueryContext(ctx, args...)
+	}
+	if err != nil {
+		r.measure()
+		return nil, err
+	}
+	return r, nil
+}
+
+// atOnce is how long a query takes that need not be ended early.
+const atOnce = 5 * time.Millisecond
+
+// liteQuery is the rows of a query outside of a transaction.
+type liteQuery struct {
+	liteRows
+	ctx   context.Context
+	query *query
+	began time.Time
+}
+
+func (r *liteQuery) Next() bool { return r.ctx.Err() == nil && r.liteRows.Next() }
+
+// Err is also why Next has ended early.
+func (r *liteQuery) Err() error {
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	return r.liteRows.Err()
+}
+
+func (r *liteQuery) close() {
+	r.liteRows.close()
+	r.measure()
+}
+
+// measure remembers whether the query took long.
+func (r *liteQuery) measure() {
+	if time.Since(r.began) > atOnce && !r.query.slow.Load() {
+		r.query.slow.Store(true)
+	}
 }
 
 func (e *sqliteEngine) exec(ctx context.Context, q *query, args []any) (int64, error) {
