@@ -95,9 +95,6 @@ func (c *Conn) start() {
 			c.end(err)
 			return
 		}
-		// The handshake has made this goroutine's stack big; a new one is small.
-		go c.read()
-		return
 	}
 	c.read()
 }

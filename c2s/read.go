@@ -40,7 +40,7 @@ func (c *Conn) after(err error) {
 		c.in = c.in[:0]
 		c.release()
 		if err = c.handshake(c.stream.Local.Domain()); err == nil {
-			go c.read()
+			c.read()
 			return
 		}
 	case errors.Is(err, errRepark):

@@ -19,7 +19,8 @@ func (c *Conn) handshake(domain string) error {
 	}
 	c.sock.async = false
 	t := tls.Server(c.sock, c.l.tls)
-	if err := t.HandshakeContext(c.l.ctx); err != nil {
+	// Without a context, which would cost a goroutine: Close interrupts it.
+	if err := t.Handshake(); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	c.sock.async = true
