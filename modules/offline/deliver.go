@@ -36,9 +36,19 @@ func (m *offline) came(ctx context.Context, s *sm.Session) {
 	switch {
 	case p < 0:
 		x.served.Store(false)
-	case !x.chooses.Load() && !x.served.Swap(true):
+	case !x.chooses.Load() && !x.served.Swap(true) && !m.emptied(s):
 		m.serve(ctx, s)
 	}
+}
+
+// emptied reports whether nothing waited for the user of s when it was last given
+// what does, and nothing has been stored since. Whoever stores counts first and
+// then looks who is served (settled), so that one of the two sees the other.
+func (m *offline) emptied(s *sm.Session) bool {
+	if m.host.Hooks().Spreads() {
+		return false // others store, too
+	}
+	return m.state(s).empty.Load() == m.stored[m.locks.shard(s.JID.Bare())].Load()+1
 }
 
 // left has the client served again when it comes back.
@@ -100,6 +110,7 @@ func (m *offline) read(s *sm.Session) bool {
 // database for theirs (claim.go).
 func (m *offline) hand(ctx context.Context, s *sm.Session, after int64) (last int64, more bool) {
 	user := s.JID.Bare()
+	stored := m.stored[m.locks.shard(user)].Load()
 	m.flying.wait(ctx, user)
 	l := m.locks.of(user)
 	l.Lock()
@@ -110,6 +121,7 @@ func (m *offline) hand(ctx context.Context, s *sm.Session, after int64) (last in
 		return after, false
 	}
 	if len(page) == 0 {
+		m.state(s).empty.Store(stored + 1)
 		return after, false
 	}
 	last = page[len(page)-1].seq

@@ -68,13 +68,15 @@ type offline struct {
 	states *sm.Slot[*state]
 	mu     sync.Mutex // for making states
 	purge  purge
+	stored [shards]atomic.Int64 // how many messages have been stored for users of a lock
 }
 
 // state is what the module knows of a session.
 type state struct {
-	chooses atomic.Bool // the client looks for itself (XEP-0013): nothing is pushed
-	served  atomic.Bool // the client was given what waited when it came
-	feeding atomic.Bool // it is being sent more than fits at once
+	chooses atomic.Bool  // the client looks for itself (XEP-0013): nothing is pushed
+	served  atomic.Bool  // the client was given what waited when it came
+	feeding atomic.Bool  // it is being sent more than fits at once
+	empty   atomic.Int64 // 1 more than stored was when nothing waited
 }
 
 // state is that of s.
@@ -89,15 +91,18 @@ func (m *offline) state(s *sm.Session) *state {
 	return x
 }
 
+// shards is how many locks there are.
+const shards = 64
+
 // locks keep two sessions of a user from being given the same message.
 type locks struct {
 	seed maphash.Seed
-	mu   [64]sync.Mutex
+	mu   [shards]sync.Mutex
 }
 
-func (l *locks) of(user xmpp.JID) *sync.Mutex {
-	return &l.mu[maphash.String(l.seed, user.String())%uint64(len(l.mu))]
-}
+func (l *locks) of(user xmpp.JID) *sync.Mutex { return &l.mu[l.shard(user)] }
+
+func (l *locks) shard(user xmpp.JID) uint64 { return maphash.String(l.seed, user.String()) % shards }
 
 func start(h *modules.Host, o options) error {
 	db, err := h.Database(o.Backend, "mod_offline_sql", schema...)
@@ -200,6 +205,7 @@ func (m *offline) settled(st *xmpp.Stanza, receipt *sm.Receipt, err error) {
 		return
 	}
 	receipt.Secure()
+	m.stored[m.locks.shard(user)].Add(1)
 	// The user may have come, and been given what there was, in the meantime.
 	if !m.serveHere(user) {
 		m.seek(user)
