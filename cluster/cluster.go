@@ -96,6 +96,7 @@ type Options struct {
 
 	Lease time.Duration // 6 s when zero; for tests
 	Beat  time.Duration // 1 s when zero; for tests
+	Hold  time.Duration // how long messages wait behind earlier ones that a node does not answer for: 10 s when zero; for tests
 }
 
 // A Store is what must be done about the sessions of a virtual host when nodes
@@ -178,6 +179,9 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	if o.Beat == 0 {
 		o.Beat = defaultBeat
+	}
+	if o.Hold == 0 {
+		o.Hold = defaultHold
 	}
 	c := &Cluster{opt: o, redis: o.Redis, log: o.Log, started: time.Now(), links: map[linkKey]*link{}, events: make(chan heard, 1024)}
 	c.once.log = o.Log

@@ -449,3 +449,33 @@ func TestOrderHoldsWhenASessionMoves(t *testing.T) {
 		})
 	}
 }
+
+// A node dies while Redis is away, and a user of it comes back on the sender's own:
+// what waits for the dead node must not be overtaken when the sender has waited for
+// longer than for a node that lives.
+func TestOrderHoldsWhenANodeDiesDuringAnOutage(t *testing.T) {
+	w := newWorld(t)
+	w.lease, w.beat, w.hold = time.Second, 100*time.Millisecond, 2*time.Second
+	a, b := w.join("a"), w.join("b")
+	first := b.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	s := a.sender("romeo@localhost/r")
+	s.sendMany("juliet@localhost/x", "m", 10)
+	awaitIDs(t, "juliet", series("m", 10), first.ids)
+	w.redis.Stop()
+	for i := range 10 {
+		s.send("juliet@localhost/x", fmt.Sprintf("m%d", 10+i))
+	}
+	b.kill()
+	second := a.login("juliet@localhost/x")
+	for i := range 10 {
+		s.send("juliet@localhost/x", fmt.Sprintf("m%d", 20+i))
+	}
+	time.Sleep(w.hold + 5*w.beat) // the outage
+	if got := second.ids(); len(got) > 0 {
+		t.Errorf("they have overtaken what waits for the dead node: %s", short(got))
+	}
+	w.redis.Resume()
+	awaitIDs(t, "juliet elsewhere", series("m", 30)[10:], second.ids)
+	await(t, "all is handled", s.allHandled)
+}

@@ -16,7 +16,8 @@ import (
 const (
 	maxHeld      = 10_000
 	maxHeldBytes = 64 << 20
-	holdTime     = 10 * time.Second // for a node that lives, and does not say that it has taken charge
+	defaultHold  = 10 * time.Second // for a node that lives, and does not say that it has taken charge
+	holdAway     = time.Minute      // for one of which that cannot be told, because Redis is away
 	holdLook     = 200 * time.Millisecond
 )
 
@@ -28,6 +29,7 @@ type held struct {
 	c      *Cluster
 	any    atomic.Int64 // users
 	kicked chan struct{}
+	away   time.Time // when there was no Redis last; of the goroutine that moves lines
 
 	mu    sync.Mutex
 	users map[xmpp.JID]*queue
@@ -232,6 +234,9 @@ func (d *held) move() {
 		case <-d.kicked:
 		case <-t.C:
 		}
+		if !d.c.gate.isOpen() {
+			d.away = time.Now()
+		}
 		for _, user := range d.lines() {
 			if d.begin(user) {
 				d.route(user)
@@ -273,7 +278,12 @@ func (d *held) begin(user xmpp.JID) bool {
 	case wayOver:
 		return false
 	case wayMoved:
-		if time.Since(since) < holdTime {
+		// Nobody is found dead while Redis is away, and nobody says anything.
+		wait := since
+		if d.away.After(wait) {
+			wait = d.away
+		}
+		if time.Since(wait) < d.c.opt.Hold && time.Since(since) < holdAway {
 			return false
 		}
 	}

@@ -37,8 +37,10 @@ const (
 type world struct {
 	t     testing.TB
 	redis *redistest.Server // nil on a Redis Cluster
-	at    interface{ URL() string }
-	log   *syncBuffer
+
+	lease, beat, hold time.Duration // of the nodes that are opened
+	at                interface{ URL() string }
+	log               *syncBuffer
 
 	mu     sync.Mutex
 	stored []*xmpp.Stanza // offline
@@ -63,7 +65,7 @@ func parallel(t testing.TB) {
 
 func newWorldAt(t testing.TB, at interface{ URL() string }) *world {
 	t.Helper()
-	w := &world{t: t, at: at, log: new(syncBuffer)}
+	w := &world{t: t, at: at, log: new(syncBuffer), lease: lease, beat: beat}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(w.log.String())
@@ -137,7 +139,7 @@ func (w *world) open(name string) (*node, error) {
 	n := &node{w: w, client: client, table: hooks.NewTable(log)}
 	n.router = router.New(hooks.NewTable(log), log)
 	n.Cluster, err = cluster.Open(context.Background(), cluster.Options{
-		Redis: client, Router: n.router, Log: log, Name: name, Instance: w.instance(name), Lease: lease, Beat: beat,
+		Redis: client, Router: n.router, Log: log, Name: name, Instance: w.instance(name), Lease: w.lease, Beat: w.beat, Hold: w.hold,
 		Fenced: func() { n.fenced.Add(1) }, Missed: func() { n.missed.Add(1) },
 		Heard: func(domain, event string, payload []byte) {
 			n.mu.Lock()

@@ -18,6 +18,7 @@ import (
 const (
 	readCount   = 64               // letters
 	readBlock   = time.Second      // how long is waited for one
+	readLeaving = leaveLook        // the same when this node is about to go
 	readSpacing = time.Millisecond // between readings that have not brought many
 	cleanDelay  = 20 * time.Millisecond
 	cleanCount  = 1000
@@ -74,7 +75,7 @@ func (b *inbox) read() {
 			b.c.sleep(readSpacing - since)
 		}
 		reading := b.reading.Add(1)
-		letters, err := b.fetch(last, b.c.anyClosing())
+		letters, err := b.fetch(last, b.patience())
 		if err != nil {
 			b.c.heart.doubt.Store(true)
 		} else if !b.c.fresh() {
@@ -104,12 +105,24 @@ func (b *inbox) read() {
 	}
 }
 
-// fetch takes letters behind last, and waits for one unless somebody waits for the
-// end.
-func (b *inbox) fetch(last string, hasty bool) ([]goredis.XMessage, error) {
-	ctx, block := b.c.ctx, time.Duration(-1)
-	if !hasty {
-		ctx, block = redis.Blocking(ctx, readBlock), readBlock
+// patience is how long is waited for a letter: not at all where somebody waits for
+// the end, and never long by a node that can go as soon as none has come.
+func (b *inbox) patience() time.Duration {
+	switch {
+	case b.c.anyClosing():
+		return -1
+	case b.c.isLeaving():
+		return readLeaving
+	}
+	return readBlock
+}
+
+// fetch takes letters behind last, and waits for one as long as block says, if
+// that is not negative.
+func (b *inbox) fetch(last string, block time.Duration) ([]goredis.XMessage, error) {
+	ctx := b.c.ctx
+	if block >= 0 {
+		ctx = redis.Blocking(ctx, block)
 	}
 	key := b.c.inboxKey(b.c.opt.Name)
 	got, err := b.c.redis.XRead(ctx, &goredis.XReadArgs{Streams: []string{key, last}, Count: readCount, Block: block}).Result()

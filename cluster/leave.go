@@ -28,6 +28,7 @@ func (c *Cluster) Close(ctx context.Context) error {
 	var err error
 	if running {
 		c.pokeHeart()
+		c.wakeInbox() // it may wait for a letter, and has not heard that we leave
 		err = c.drain(ctx)
 		c.stopReading(ctx)
 	}
@@ -75,7 +76,6 @@ func (c *Cluster) linksIdle() bool {
 // were told what was.
 func (c *Cluster) stopReading(ctx context.Context) {
 	close(c.inbox.closing)
-	c.wakeInbox()
 	select {
 	case <-c.inbox.over:
 	case <-ctx.Done():
