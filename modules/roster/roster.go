@@ -48,6 +48,7 @@ type roster struct {
 	host       *modules.Host
 	store      store
 	cache      *cache
+	none       *lists          // the roster of everybody who has no contacts
 	ctx        context.Context // ends when the module begins to stop
 	news       news
 	locks      locks
@@ -61,7 +62,7 @@ func start(h *modules.Host, o options) error {
 		return err
 	}
 	m := &roster{
-		options: o, host: h, store: store{db, o.StoreCurrentID}, cache: newCache(h.CacheOf(o.Backend)),
+		options: o, host: h, store: store{db, o.StoreCurrentID}, cache: newCache(h.CacheOf(o.Backend)), none: newLists(nil),
 		locks:      locks{seed: maphash.MakeSeed()},
 		interested: sm.NewSlot[struct{}]("roster interested"), asked: sm.NewSlot[struct{}]("roster requests shown"),
 	}
@@ -106,6 +107,9 @@ func (m *roster) lists(ctx context.Context, user xmpp.JID) (*lists, error) {
 		items, err := m.store.items(ctx, user)
 		if err != nil {
 			return nil, err
+		}
+		if len(items) == 0 {
+			return m.none, nil
 		}
 		return newLists(items), nil
 	})
