@@ -74,9 +74,9 @@ func reading(name string) uint64 {
 // A server of a few users has a heap of a few megabytes. Collected each time that
 // it has doubled, it would be collected twenty times a second while they log in.
 const (
-	memorySpare   = 32 << 20 // bytes that may be allocated between two collections
-	fewest        = 100      // how much the heap grows between them, in percent: Go's own
-	most          = 1600
+	memorySpare   = 8 << 20 // bytes that may be allocated between two collections
+	fewest        = 100     // how much the heap grows between them, in percent: Go's own
+	most          = 400
 	memoryUnequal = 10 // percent that are not worth stopping everybody for
 )
 
