@@ -60,6 +60,10 @@ type Stanza struct {
 
 // Short stanzas and their bytes are one piece of memory.
 type (
+	tiny struct { // most presence, which is kept
+		st  Stanza
+		buf [56]byte
+	}
 	small struct {
 		st  Stanza
 		buf [280]byte
@@ -73,6 +77,9 @@ type (
 // room returns a zero stanza with n bytes of memory behind it.
 func room(n int) (*Stanza, []byte) {
 	switch {
+	case n <= len(tiny{}.buf):
+		m := new(tiny)
+		return &m.st, m.buf[:0:n]
 	case n <= len(small{}.buf):
 		m := new(small)
 		return &m.st, m.buf[:0:n]
