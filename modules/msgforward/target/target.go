@@ -11,7 +11,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gabberd/gabberd/modules/msgforward/target/amqp"
+	"github.com/gabberd/gabberd/modules/msgforward/target/nats"
 	"github.com/gabberd/gabberd/modules/msgforward/target/queue"
+	"github.com/gabberd/gabberd/modules/msgforward/target/redisstream"
 )
 
 // These are the words of package queue, where they are explained.
@@ -37,7 +40,11 @@ type kind struct {
 
 // kinds are all there are.
 func kinds() []kind {
-	return []kind{}
+	return []kind{
+		{[]string{"redis", "rediss"}, redisstream.Check, redisstream.Open},
+		{[]string{"nats", "tls"}, nats.Check, nats.Open},
+		{[]string{"amqp", "amqps"}, amqp.Check, amqp.Open},
+	}
 }
 
 // Schemes are those of the URLs that Open takes.
