@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gabberd/gabberd/modules/msgforward/target/amqp"
+	"github.com/gabberd/gabberd/modules/msgforward/target/kafka"
 	"github.com/gabberd/gabberd/modules/msgforward/target/nats"
 	"github.com/gabberd/gabberd/modules/msgforward/target/queue"
 	"github.com/gabberd/gabberd/modules/msgforward/target/redisstream"
@@ -43,6 +44,7 @@ func kinds() []kind {
 	return []kind{
 		{[]string{"redis", "rediss"}, redisstream.Check, redisstream.Open},
 		{[]string{"nats", "tls"}, nats.Check, nats.Open},
+		{[]string{"kafka"}, kafka.Check, kafka.Open},
 		{[]string{"amqp", "amqps"}, amqp.Check, amqp.Open},
 	}
 }

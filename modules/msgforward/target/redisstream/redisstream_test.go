@@ -1,7 +1,10 @@
 package redisstream_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -72,6 +75,27 @@ func TestLengthIsBounded(t *testing.T) {
 	s.Do("SWAPDB", 0, 3)
 	if n := s.Do("XLEN", "chat").(int64); n < 20 || n > 40 {
 		t.Errorf("%d entries are left", n)
+	}
+}
+
+// With TLS the server must be one that is trusted.
+func TestTLS(t *testing.T) {
+	s := redistest.StartTLS(t)
+	ca, err := os.ReadFile(s.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := &tls.Config{RootCAs: x509.NewCertPool()}
+	trusted.RootCAs.AppendCertsFromPEM(ca)
+	batch := []target.Message{{ID: "1"}}
+	if err := open(t, s.URL()+"?stream=chat", target.Options{TLS: trusted}).Deliver(t.Context(), batch); err != nil {
+		t.Error(err)
+	}
+	if err := open(t, s.URL()+"?stream=chat", target.Options{}).Deliver(t.Context(), batch); err == nil {
+		t.Error("delivered to somebody unknown")
+	}
+	if n := s.Do("XLEN", "chat"); n != int64(1) {
+		t.Errorf("%v entries are there", n)
 	}
 }
 
