@@ -147,7 +147,7 @@ func (c *call) one(ctx context.Context, inst *Command) (out any, err error) {
 	})
 }
 
-// log writes the line of the audit log.
+// log writes the line of the audit log and tells how the call has ended.
 func (c *call) log(ctx context.Context, err error) {
 	level, outcome := slog.LevelInfo, "done"
 	var e *Error
@@ -160,6 +160,9 @@ func (c *call) log(ctx context.Context, err error) {
 		}
 	default:
 		outcome = "failed"
+	}
+	if f := c.r.opt.Called; f != nil {
+		f(c.about.Name, outcome)
 	}
 	attrs := []slog.Attr{
 		slog.String("command", c.about.Name), slog.String("by", c.who.String()), slog.String("door", c.who.Door),

@@ -64,6 +64,9 @@ type Options struct {
 	Guard Guard           // nil: the console may do everything, nobody else anything
 	Hosts func() []string // the virtual hosts, for messages; nil: not known
 	Limit time.Duration   // of one call; 0: ten minutes
+	// Called, if it is not nil, hears how every call of a command has ended:
+	// "done", "failed", or the reason of an *Error.
+	Called func(command, outcome string)
 }
 
 // A Registry holds the commands of a server. All its methods may be called at

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gabberd/gabberd/acl"
 	"github.com/gabberd/gabberd/admin"
+	"github.com/gabberd/gabberd/admin/metrics"
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/router"
@@ -32,6 +33,7 @@ type Parts struct {
 	Groups   *acl.Groups              // where a module answers for shared_group
 	Serves   func(domain string) bool // whether domain is a virtual host of this server
 	Commands *admin.Registry
+	Metrics  *metrics.Registry
 	Storage  *storage.Server
 	Log      *slog.Logger
 	// DefaultDB is where modules keep things that do not say otherwise:

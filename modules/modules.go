@@ -8,7 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/gabberd/gabberd/admin"
+	"github.com/gabberd/gabberd/admin/metrics"
 	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/local"
@@ -26,6 +29,7 @@ type Module struct {
 	// Commands are what the module lets an operator do, for the manual. Their
 	// functions are those of no running module and are never called.
 	Commands []admin.Command
+	Metrics  []metrics.Metric // figures that it offers
 
 	prepare func(decode func(config.Declarer)) Prepared
 }
@@ -51,6 +55,7 @@ type Spec[O any] struct {
 	Needs    []string
 	Tables   Tables // as in h.Database, for those who want to see them before
 	Commands []admin.Command
+	Metrics  []metrics.Metric
 	// Start adds what the module does to its host. What it adds through the
 	// Host is taken away again when the module stops. It may block, bounded by
 	// h.Context.
@@ -60,7 +65,8 @@ type Spec[O any] struct {
 // Define makes a module of what it says about itself.
 func Define[O any, P config.Of[O]](name string, s Spec[O]) Module {
 	return Module{
-		Name: name, Doc: s.Doc, XEPs: s.XEPs, Needs: s.Needs, Tables: s.Tables, Commands: s.Commands, Options: config.Describe(P(new(O))),
+		Name: name, Doc: s.Doc, XEPs: s.XEPs, Needs: s.Needs, Tables: s.Tables, Commands: s.Commands, Metrics: s.Metrics,
+		Options: config.Describe(P(new(O))),
 		prepare: func(decode func(config.Declarer)) Prepared {
 			var o O
 			decode(P(&o))
@@ -140,6 +146,20 @@ func (h *Host) Command(list ...admin.Command) {
 	for _, c := range list {
 		h.OnStop(h.Commands.AddFor(h.Domain, c.Module(h.name)))
 	}
+}
+
+// Metrics offers figures of the module, which get a label host: what metrics.Read
+// returns, or Metric.Counts and Metric.Observes. The error says which name is
+// taken, or what is wrong with it.
+func (h *Host) Metrics(list ...prometheus.Collector) error {
+	for _, c := range list {
+		remove, err := h.Parts.Metrics.AddFor(h.Domain, c)
+		if err != nil {
+			return err
+		}
+		h.OnStop(remove)
+	}
+	return nil
 }
 
 // Serve makes handler responsible for another domain of this host:

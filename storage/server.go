@@ -156,6 +156,17 @@ func (s *Server) Embedded(ctx context.Context, domain string) (*DB, error) {
 	return t.embedded, nil
 }
 
+// Queued is how many tickets wait for their commit, by the name of the database.
+func (s *Server) Queued() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]int{}
+	for _, b := range s.bases {
+		out[b.name] += (&DB{base: b}).Queued()
+	}
+	return out
+}
+
 // Ping asks every open database whether it is there and returns what those that
 // are not have to say.
 func (s *Server) Ping(ctx context.Context) error {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gabberd/gabberd/acl"
 	"github.com/gabberd/gabberd/admin"
+	"github.com/gabberd/gabberd/admin/metrics"
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/hooks"
@@ -120,6 +121,16 @@ func (s *Server) Stop() {
 	s.running = nil
 }
 
+// Metrics is the figures that the modules offer, in the text format of Prometheus.
+func (s *Server) Metrics() string {
+	s.t.Helper()
+	var b strings.Builder
+	if err := s.Host.Parts.Metrics.WriteText(&b); err != nil {
+		s.t.Fatal(err)
+	}
+	return b.String()
+}
+
 func load(t testing.TB, yaml string) *config.Tree {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ejabberd.yml")
@@ -187,7 +198,7 @@ func (s *Server) build(rules acl.Options, accounts auth.Options) {
 	sessions := sm.New(Domain, sm.Parts{Node: s.ground.node, Hooks: table, Router: r, Store: s.ground.store(log), Accounts: a, Settings: settings{}, Log: log})
 	s.Host = local.New(xmpp.MustParse(Domain), local.Parts{
 		Router: r, Hooks: table, Global: global, Sessions: sessions, Auth: a, Rules: ruleset, Groups: groups, Serves: serves,
-		Commands: s.registry, Storage: store, Log: log, DefaultDB: s.ground.db, Lang: "en",
+		Commands: s.registry, Metrics: metrics.NewRegistry(), Storage: store, Log: log, DefaultDB: s.ground.db, Lang: "en",
 		DefaultCache: local.Cache{Use: true, Size: 1000, Missed: true, LifeTime: time.Hour},
 	})
 	t.Cleanup(r.Register(Domain, Domain, s.Host))

@@ -15,7 +15,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/gabberd/gabberd/acl"
+	"github.com/gabberd/gabberd/admin/metrics"
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/hooks"
@@ -29,10 +32,14 @@ import (
 
 const ns = "urn:gabberd:skeleton"
 
+// greeted is a figure for those who watch the server.
+var greeted = metrics.Counter("gabberd_skeleton_greetings_total", "How often users have greeted the server.")
+
 // Module is mod_skeleton.
 var Module = modules.Define("mod_skeleton", modules.Spec[options]{
 	Doc:      "Counts how often users greet the server, and greets them back.",
 	Commands: (*module)(nil).commands(), // for the manual; they are not called
+	Metrics:  []metrics.Metric{greeted},
 	Start:    start,
 })
 
@@ -59,6 +66,7 @@ func (o *options) Fields(f *config.Fields) {
 type module struct {
 	options
 	host     *modules.Host
+	greeted  prometheus.Counter
 	store    store
 	welcomed *sm.Slot[bool] // something of ours in every session
 }
@@ -68,7 +76,8 @@ func start(h *modules.Host, o options) error {
 	if err != nil {
 		return err
 	}
-	m := &module{o, h, store{db}, sm.NewSlot[bool]("skeleton")}
+	counts := greeted.Counts()
+	m := &module{o, h, counts.WithLabelValues(), store{db}, sm.NewSlot[bool]("skeleton")}
 
 	// Requests to the server, and what service discovery says of them.
 	h.IQ(ns, m.answer)
@@ -84,7 +93,7 @@ func start(h *modules.Host, o options) error {
 	// What people can have done, from a shell, over HTTP and from a client.
 	h.Command(m.commands()...)
 	adhoc.Offer(h, adhoc.Server(), hooks.Normal, m.menu())
-	return nil
+	return h.Metrics(counts)
 }
 
 // answer deals with a request. What it returns goes into the result; an
@@ -101,6 +110,7 @@ func (m *module) answer(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, er
 		if err := m.store.add(ctx, user); err != nil {
 			return nil, err
 		}
+		m.greeted.Inc()
 		Greeted.Run(ctx, m.host.Hooks(), user)
 		return nil, nil
 	}

@@ -36,6 +36,9 @@ func TestGreetingsAreCounted(t *testing.T) {
 	if out, err := s.Command("get_greetings", "romeo", "localhost"); out != "2" || err != nil {
 		t.Errorf("the command says %q, %v", out, err)
 	}
+	if got, want := s.Metrics(), "gabberd_skeleton_greetings_total{host=\"localhost\"} 2\n"; !strings.Contains(got, want) {
+		t.Errorf("the metrics are\n%s, want %s", got, want)
+	}
 	if err := s.Auth.Remove(context.Background(), romeo.JID.Bare()); err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +129,9 @@ func TestNothingIsLeftWhenItStops(t *testing.T) {
 	}
 	if _, err := s.Command("get_greetings", "romeo", "localhost"); err == nil {
 		t.Error("a module that has stopped has a command")
+	}
+	if got := s.Metrics(); got != "" {
+		t.Errorf("metrics left: %s", got)
 	}
 	if got := s.Features(); len(got) != 0 {
 		t.Errorf("features left: %v", got)
