@@ -199,16 +199,30 @@ type listenConfig struct {
 	at     *config.Node
 	module string
 	place  listenPlace
-	c2s    c2s.Options
+	// One of these, depending on the module.
+	c2s     c2s.Options
+	metrics metricsOptions
+}
+
+// options are those that only listeners of this module have.
+func (l *listenConfig) options() any {
+	if l.module == metricsModule {
+		return l.metrics
+	}
+	return l.c2s
 }
 
 func (c *configuration) readListeners(t *config.Tree) {
 	for _, n := range t.Listeners() {
-		if n.Name != "ejabberd_c2s" {
+		l := &listenConfig{at: n.Key, module: n.Name}
+		switch n.Name {
+		case "ejabberd_c2s":
+			t.DecodeListener(n, &l.place, &l.c2s)
+		case metricsModule:
+			t.DecodeListener(n, &l.place, &l.metrics)
+		default:
 			continue
 		}
-		l := &listenConfig{at: n.Key, module: n.Name}
-		t.DecodeListener(n, &l.place, &l.c2s)
 		c.listeners = append(c.listeners, l)
 	}
 }
@@ -220,6 +234,10 @@ func (c *configuration) undefined(t *config.Tree) {
 	}
 	report(t, c.perms.Undefined(&c.global.rules))
 	for _, l := range c.listeners {
+		if l.module == metricsModule {
+			report(t, l.metrics.Access.Undefined(&c.global.rules))
+			continue
+		}
 		report(t, l.c2s.Access.Undefined(&c.global.rules))
 		report(t, l.c2s.Shaper.Undefined(&c.global.rules))
 	}

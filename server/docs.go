@@ -42,7 +42,7 @@ func rooms() []room {
 // listenerDocs are the listeners that there are, by module, with the options of
 // each beside those that all have.
 func listenerDocs() map[string][]config.Declarer {
-	return map[string][]config.Declarer{"ejabberd_c2s": {&c2s.Options{}}}
+	return map[string][]config.Declarer{"ejabberd_c2s": {&c2s.Options{}}, metricsModule: {&metricsOptions{}}}
 }
 
 // Documents are the generated part of docs/, by file name from the top of the
@@ -71,6 +71,7 @@ func Documents(list []modules.Module) (map[string][]byte, error) {
 		"docs/commands.md":          admin.Markdown(commands),
 		"docs/ejabberd.schema.json": append(schema, '\n'),
 		"docs/hooks.md":             hooksPage(),
+		"docs/metrics.md":           metricsPage(list),
 		"docs/openapi.json":         append(api, '\n'),
 		"docs/options.md":           optionsPage(list),
 		"docs/xeps.md":              xepsPage(list),

@@ -63,7 +63,7 @@ func (s *Server) addHost(hc *hostConfig) error {
 	sessions := sm.New(hc.domain, parts)
 	v.Host = local.New(domain, local.Parts{
 		Router: s.router, Hooks: table, Global: s.hooks, Sessions: sessions, Auth: accounts, Rules: rules, Groups: &s.groups,
-		Commands: s.registry, Storage: s.storage, Log: s.log,
+		Commands: s.registry, Metrics: s.metrics, Storage: s.storage, Log: s.log,
 		DefaultDB: hc.options.DefaultDB, DefaultCache: hc.options.Cache, Lang: hc.options.Language,
 		Serves: s.serves,
 	})

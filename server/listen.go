@@ -45,34 +45,57 @@ func readPort(n *config.Node) (string, error) {
 	return text, nil
 }
 
+// A service is what is done with those who connect to a listener.
+type service interface {
+	// Serve takes connections until ln is closed or its turn is over, and returns
+	// nil then. It does not close ln.
+	Serve(ln net.Listener) error
+	// Count is how many are connected whom a reload must not disturb.
+	Count() int
+	// Trim has those who are connected and at rest hold less.
+	Trim()
+	// Shutdown takes leave of who is connected, for that reason, at most until ctx
+	// ends. The listening socket must be closed, or its turn over, before.
+	Shutdown(ctx context.Context, reason *stream.Error)
+}
+
 // listening is a listener that runs, or one that has retired: it lets nobody in
 // any more and is there for the clients that it has.
 type listening struct {
 	module  string
 	tls     bool
 	place   listenPlace
-	options c2s.Options // as they were asked for
+	options any // as they were asked for
 	ln      net.Listener
 	turn    *turn
-	c2s     *c2s.Listener
+	service service
 	retired bool // guarded by Server.mu
 	wg      sync.WaitGroup
 }
 
-func newListening(lc *listenConfig, ln net.Listener, cl *c2s.Listener) *listening {
-	return &listening{module: lc.module, tls: lc.c2s.TLS, place: lc.place, options: lc.c2s, ln: ln, turn: &turn{Listener: ln}, c2s: cl}
+func newListening(lc *listenConfig, ln net.Listener, sv service) *listening {
+	return &listening{module: lc.module, tls: lc.c2s.TLS, place: lc.place, options: lc.options(), ln: ln, turn: &turn{Listener: ln}, service: sv}
+}
+
+// serviceOf makes what a listener does. The error says what is wrong with its
+// options.
+func (s *Server) serviceOf(lc *listenConfig) (service, error) {
+	if lc.module == metricsModule {
+		return newMetricsService(lc.metrics, s), nil
+	}
+	return c2s.NewListener(lc.c2s, s, s.log)
 }
 
 func (s *Server) run(l *listening) {
 	l.wg.Go(func() {
-		if err := l.c2s.Serve(l.turn); err != nil {
+		if err := l.service.Serve(l.turn); err != nil {
 			s.log.Error("listener failed", "address", l.ln.Addr().String(), "error", err)
 		}
 	})
 }
 
 func (s *Server) open(lc *listenConfig) (*listening, error) {
-	cl, err := c2s.NewListener(lc.c2s, s, s.log)
+	sv, err := s.serviceOf(lc)
 	if err != nil {
 		return nil, lc.at.Errorf("%v", err)
 	}
@@ -80,7 +103,7 @@ func (s *Server) open(lc *listenConfig) (*listening, error) {
 	if err != nil {
 		return nil, lc.at.Errorf("%v", err)
 	}
-	return newListening(lc, ln, cl), nil
+	return newListening(lc, ln, sv), nil
 }
 
 // openSocket opens the socket of a listener. The error says what to do.
@@ -134,7 +157,7 @@ func closeListeners(ctx context.Context, ls []*listening, reason *stream.Error) 
 	var wg sync.WaitGroup
 	for _, l := range ls {
 		wg.Go(func() {
-			l.c2s.Shutdown(ctx, reason)
+			l.service.Shutdown(ctx, reason)
 			l.wg.Wait()
 		})
 	}

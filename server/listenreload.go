@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gabberd/gabberd/c2s"
 	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
@@ -83,7 +82,7 @@ func (s *Server) changeTo(wanted []*listenConfig) *change {
 	var others []*listenConfig
 	for ; len(wanted) > 0; wanted = wanted[1:] {
 		if take(func(l *listening, lc *listenConfig) bool {
-			return l.place == lc.place && same(l.options, lc.c2s)
+			return l.place == lc.place && same(l.options, lc.options())
 		}) == nil {
 			others = append(others, wanted[0])
 		}
@@ -116,14 +115,14 @@ func (c *change) open() (errs []error) {
 		c.opened = append(c.opened, l)
 	}
 	for _, h := range c.heirs {
-		cl, err := c2s.NewListener(h.c2s, c.s, c.s.log)
+		sv, err := c.s.serviceOf(h.listenConfig)
 		if err != nil {
 			errs = append(errs, h.at.Errorf("%v; the listener goes on as it was", err))
 			continue
 		}
 		c.retire(h.from)
 		h.from.turn.wakeAt(time.Time{})
-		c.opened = append(c.opened, newListening(h.listenConfig, h.from.ln, cl))
+		c.opened = append(c.opened, newListening(h.listenConfig, h.from.ln, sv))
 	}
 	return errs
 }
@@ -148,7 +147,7 @@ func (c *change) apply() {
 	}
 	var empty, late []*listening
 	running := slices.DeleteFunc(slices.Clone(s.listeners), func(l *listening) bool {
-		if !l.retired || l.c2s.Count() > 0 {
+		if !l.retired || l.service.Count() > 0 {
 			return false
 		}
 		empty = append(empty, l)
@@ -165,7 +164,7 @@ func (c *change) apply() {
 	s.listeners = running
 	s.mu.Unlock()
 	for _, l := range empty {
-		l.c2s.Shutdown(context.Background(), stream.SystemShutdown)
+		l.service.Shutdown(context.Background(), stream.SystemShutdown)
 	}
 	closeListeners(context.Background(), late, stream.SystemShutdown)
 }

@@ -221,11 +221,11 @@ func TestRetiredListeners(t *testing.T) {
 		t.Error("a line more in the file has changed a listener")
 	}
 	reload("listen: [{port: 0, ip: 127.0.0.1, module: ejabberd_c2s, starttls: true}]\n")
-	if len(s.listeners) != 2 || len(s.listens()) != 1 || at.c2s.Count() != 1 || s.listens()[0].ln != at.ln {
+	if len(s.listeners) != 2 || len(s.listens()) != 1 || at.service.Count() != 1 || s.listens()[0].ln != at.ln {
 		t.Errorf("%d listeners, %d let clients in", len(s.listeners), len(s.listens()))
 	}
 	c.Close()
-	eventually(t, "the client has gone", func() bool { return at.c2s.Count() == 0 })
+	eventually(t, "the client has gone", func() bool { return at.service.Count() == 0 })
 	reload("")
 	if len(s.listeners) != 0 {
 		t.Errorf("%d listeners are left", len(s.listeners))

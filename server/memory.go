@@ -55,7 +55,7 @@ func (s *Server) trim() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, l := range s.listeners {
-		l.c2s.Trim()
+		l.service.Trim()
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/gabberd/gabberd/acl"
 	"github.com/gabberd/gabberd/admin"
 	"github.com/gabberd/gabberd/admin/control"
+	"github.com/gabberd/gabberd/admin/metrics"
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules"
@@ -64,6 +65,7 @@ type Server struct {
 	hooks    *hooks.Table
 	router   *router.Router
 	registry *admin.Registry
+	metrics  *metrics.Registry
 	storage  *storage.Server
 	certs    *certificates
 	groups   acl.Groups
@@ -123,7 +125,14 @@ func (s *Server) build() (err error) {
 	s.router = router.New(s.hooks, s.log)
 	s.rules = acl.NewRuleset("", s.serves, &s.groups)
 	s.rules.Replace(s.conf.global.rules)
-	s.registry = admin.NewRegistry(admin.Options{Log: s.log, Guard: guard{s}, Hosts: s.domains})
+	called := commandsTotal.Counts()
+	s.registry = admin.NewRegistry(admin.Options{
+		Log: s.log, Guard: guard{s}, Hosts: s.domains,
+		Called: func(command, outcome string) { called.WithLabelValues(command, outcome).Inc() },
+	})
+	if err := s.offerMetrics(called); err != nil {
+		return err
+	}
 	if s.certs, err = newCertificates(s.opt.Data, s.conf, s.log); err != nil {
 		return err
 	}

@@ -48,6 +48,7 @@ var listeners = []Listener{
 		{Name: "tag", Type: "text", Default: `""`, Doc: "A name for this socket, for api_permissions."},
 		{Name: "custom_headers", Type: "map", Default: "{}", Doc: "Headers that every answer gets."},
 	}},
+	{Name: "gabberd_metrics", Doc: "Figures for Prometheus, over HTTP. ejabberd has no such listener."},
 	{Name: "ejabberd_s2s_in", Doc: "Other servers.", Options: []Option{
 		{Name: "shaper", Type: "any", Default: "none", Doc: "The limit on traffic, a shaper or a shaper rule.", Fatal: true, Safe: "none"},
 		{Name: "ciphers", Type: "text", Doc: "TLS ciphers, OpenSSL's names."},
