@@ -146,6 +146,7 @@ func (c *Conn) unsettled(ctx context.Context, list []unacked) (out []sm.Returned
 	for _, u := range list {
 		switch {
 		case !returns(u.st):
+		case u.st.Kind == xmpp.Message && sm.IsArchived.Run(ctx, c.host.Hooks, false, u.st): // and looked up there
 		case u.st.Kind == xmpp.Message && u.st.To.IsBare() && c.othersHave(u):
 			if u.receipt.Settled() {
 				break

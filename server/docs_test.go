@@ -119,7 +119,7 @@ func TestDocumentsHoldTogether(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"`negotiation_timeout`", "`acl`", "`auth_method`", "`sql_type`", "`starttls`", "`cluster_nodes`", "`mod_mam`"} {
+	for _, want := range []string{"`negotiation_timeout`", "`acl`", "`auth_method`", "`sql_type`", "`starttls`", "`cluster_nodes`", "`mod_muc`"} {
 		if !strings.Contains(string(docs["docs/options.md"]), want) {
 			t.Errorf("docs/options.md lacks %s", want)
 		}

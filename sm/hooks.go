@@ -49,6 +49,7 @@ var (
 	UserReceive   = hooks.NewFold[*xmpp.Stanza, *Session]("user_receive_packet", "A client is about to get a stanza. Nil drops it.").ByHand("JID STANZA", handSent)
 	FilterSend    = hooks.NewFold[*xmpp.Stanza, *Session]("c2s_filter_send", "A stanza is about to be written to a client. Nil drops it.").ByHand("JID STANZA", handSent)
 	Offline       = hooks.NewFold[Fate, *xmpp.Stanza]("offline_message_hook", "A message has found nobody at home.").ByHand("STANZA", handFate)
+	IsArchived    = hooks.NewFold[bool, *xmpp.Stanza]("message_is_archived", "A client may not have got a message. Will its user find it in the archive?")
 	BounceUser    = hooks.NewFold[Fate, *xmpp.Stanza]("bounce_sm_packet", "A stanza has found no session to go to.").ByHand("STANZA", handFate)
 	Probed        = hooks.NewEvent[*xmpp.Stanza]("presence_probe_hook", "Somebody who may asks whether a user is there.").ByHand("STANZA", handStanza)
 	Subscriptions = hooks.NewFold[Contacts, xmpp.JID]("roster_get_subscription_lists", "Who gets a user's presence, and whose he gets.").ByHand("JID", handContacts)

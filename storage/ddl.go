@@ -137,6 +137,8 @@ func (a *alteration) change(c Change, before, after *layout) error {
 		return a.dropIndex(c, before, after)
 	case PrimaryKey:
 		return a.primaryKey(c, after)
+	case own:
+		a.say(c.statement(a.dialect, after.flavour))
 	}
 	return fmt.Errorf("%T is no change this package makes", c)
 }

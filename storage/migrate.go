@@ -181,6 +181,9 @@ func steps(d dialect, f *found, state *layout, versions []Version) ([]string, er
 		for _, t := range now.tables {
 			a.say(t.create(d)...)
 		}
+		for _, ix := range now.own[len(state.own):] {
+			a.say(ix.statement(d, now.flavour))
+		}
 		return a.out, nil
 	}
 	for _, v := range versions {

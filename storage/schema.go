@@ -12,7 +12,7 @@ import (
 type Version []Change
 
 // A Change is a step of a Version: Table, AddColumn, DropColumn, AddIndex,
-// DropIndex or PrimaryKey.
+// DropIndex, PrimaryKey, OwnIndex or Words.
 type Change interface {
 	// apply makes the change in what is known of the tables.
 	apply(*layout) error
@@ -85,6 +85,7 @@ func (t *table) find(name string) int {
 type layout struct {
 	flavour flavour
 	tables  []*table // in the order of their creation
+	own     []own
 }
 
 func (l *layout) table(name string) (*table, error) {
@@ -98,7 +99,7 @@ func (l *layout) table(name string) (*table, error) {
 
 // clone is a copy that can be changed.
 func (l *layout) clone() *layout {
-	out := &layout{flavour: l.flavour}
+	out := &layout{flavour: l.flavour, own: slices.Clone(l.own)}
 	for _, t := range l.tables {
 		out.tables = append(out.tables, &table{t.name, slices.Clone(t.columns), slices.Clone(t.indexes)})
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/gabberd/gabberd/modules/disco"
 	"github.com/gabberd/gabberd/modules/fail2ban"
 	"github.com/gabberd/gabberd/modules/last"
+	"github.com/gabberd/gabberd/modules/mam"
 	"github.com/gabberd/gabberd/modules/offline"
 	"github.com/gabberd/gabberd/modules/ping"
 	"github.com/gabberd/gabberd/modules/privacy"
@@ -48,6 +49,7 @@ var Modules = []modules.Module{
 	disco.Module,
 	fail2ban.Module,
 	last.Module,
+	mam.Module,
 	offline.Module,
 	ping.Module,
 	privacy.Module,

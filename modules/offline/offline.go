@@ -109,6 +109,9 @@ func start(h *modules.Host, o options) error {
 	if err != nil {
 		return err
 	}
+	if err := db.Migrate(h.Context(), "gabberd_jobs", storage.Jobs...); err != nil {
+		return err
+	}
 	m := &offline{
 		options: o, host: h, store: store{db}, counts: newCounts(h.CacheOf(o.Backend)),
 		locks: locks{seed: maphash.MakeSeed()}, later: newLater(), states: sm.NewSlot[*state]("offline messages"),
@@ -171,7 +174,12 @@ func (m *offline) keep(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
 			return xmpp.ResourceConstraint.WithText("Your contact offline message queue is full. The message has been discarded.")
 		}
 	}
-	ticket, err := m.store.add(user, stamped(st, m.host.JID, time.Now()))
+	st = m.host.Sessions.Stamped(st)
+	var jobs []storage.Job
+	if sm.Storing.Heard(m.host.Hooks()) {
+		jobs = sm.Storing.Run(ctx, m.host.Hooks(), nil, sm.Storage{Table: "spool", User: user, Peer: st.From, Direction: sm.In, Stanza: st})
+	}
+	ticket, err := m.store.add(user, stamped(st, m.host.JID, time.Now()), jobs...)
 	if err != nil {
 		m.counts.settled(user, err)
 		if !errors.Is(err, storage.ErrFull) {

@@ -34,9 +34,11 @@ type message struct {
 // store keeps messages that wait, in the order in which they came.
 type store struct{ *storage.DB }
 
-// add queues a message for the database. It does not wait.
-func (s store) add(user xmpp.JID, st *xmpp.Stanza) (*storage.Ticket, error) {
-	return s.Queue(`INSERT INTO spool ({server_host,} username, xml) VALUES ({?host,} ?, ?)`, user.Local(), st.XML())
+// add queues a message for the database, with what is to be done about it. It does
+// not wait.
+func (s store) add(user xmpp.JID, st *xmpp.Stanza, jobs ...storage.Job) (*storage.Ticket, error) {
+	return s.QueueWith(jobs, storage.Statement{
+		Query: `INSERT INTO spool ({server_host,} username, xml) VALUES ({?host,} ?, ?)`, Args: []any{user.Local(), st.XML()}})
 }
 
 // count counts what waits for user, up to limit.

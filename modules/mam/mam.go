@@ -1,0 +1,167 @@
+// Package mam keeps what users say to each other, and lets them look it up
+// (XEP-0313): the message archive.
+//
+// A message goes into the archive of its sender when he sends it (archive.go), and
+// into that of its recipient when it arrives, once however many clients get it.
+// Both know it by the same ID, the time when the server took charge of it in
+// microseconds, which is also its place in the archive. Nobody waits for the
+// database on the way. What is worth keeping is in rules.go, what users want to be
+// kept in prefs.go, how they look things up in query.go, and how a message that was
+// taken back is emptied in retract.go.
+package mam
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/gabberd/gabberd/acl"
+	"github.com/gabberd/gabberd/auth"
+	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/local"
+	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// Module is mod_mam.
+var Module = modules.Define("mod_mam", modules.Spec[options]{
+	Tables:   modules.Tables{Keeper: keeper, Versions: schema},
+	Doc:      "Archives the messages of users and lets them look up what was said.",
+	XEPs:     []string{"0059", "0313", "0334", "0359", "0424", "0431", "0441"},
+	Start:    start,
+	Commands: (*mam)(nil).commands(),
+})
+
+type options struct {
+	modules.Backend
+	Default          string
+	AssumeMAMUsage   bool
+	RequestActivates bool
+	CompressXML      bool
+	ClearWithRoom    bool
+	Access           acl.Access
+	MUCSubFromRoom   bool
+	MUCAsMUCSub      bool
+}
+
+// Fields declares the options.
+func (o *options) Fields(f *config.Fields) {
+	f.Enum(&o.Default, "default", never, "Whether messages are archived if the user said nothing: always, never, or with contacts.", always, never, fromRoster)
+	f.Bool(&o.AssumeMAMUsage, "assume_mam_usage", false, "Take it that clients which come back read the archive: what they may not have got is not sent to others.")
+	f.Bool(&o.RequestActivates, "request_activates_archiving", false, "Begin to archive for a user when the archive is first asked for.")
+	f.Bool(&o.CompressXML, "compress_xml", false, "Store messages in a shorter form.").Unbuilt()
+	f.Bool(&o.ClearWithRoom, "clear_archive_on_room_destroy", true, "Remove the archive of a room with the room.").Unbuilt()
+	acl.AccessField(f, &o.Access, "access_preferences", "all", "Who may change their archiving preferences.")
+	f.Bool(&o.MUCSubFromRoom, "user_mucsub_from_muc_archive", false, "Look up what subscribed rooms sent in the rooms' archives.").Unbuilt()
+	f.Bool(&o.MUCAsMUCSub, "archive_muc_as_mucsub", false, "Show what rooms sent as if the user had subscribed.").Unbuilt()
+	o.Backend.Fields(f)
+}
+
+// mam is the module on one virtual host.
+type mam struct {
+	options
+	host   *modules.Host
+	store  store
+	prefs  *modules.Cache[prefs]
+	later  *later
+	flight flight
+	purge  purge
+
+	full, blind, odd atomic.Bool // that the queue is full, preferences cannot be read, rows are compressed was said
+	blindUntil       atomic.Int64
+}
+
+func start(h *modules.Host, o options) error {
+	db, err := h.Database(o.Backend, keeper, schema...)
+	if err != nil {
+		return err
+	}
+	if err := db.Migrate(h.Context(), "gabberd_mam", own); err != nil {
+		return err
+	}
+	if err := db.Migrate(h.Context(), "gabberd_jobs", storage.Jobs...); err != nil {
+		return err
+	}
+	m := &mam{options: o, host: h, store: store{db}, later: newLater(),
+		prefs: modules.NewCache(h.CacheOf(o.Backend), maxCached, prefs.weigh)}
+	h.OnStop(m.later.close)
+
+	sm.UserSend.Add(h, 88, m.sent)
+	sm.UserSend.Add(h, 500, m.unmark)
+	sm.Receive.Add(h, hooks.Normal, m.received)
+	sm.Offline.Add(h, 49, m.homeless)
+	sm.IsArchived.Add(h, hooks.Normal, m.isArchived)
+	auth.Removed.Add(h, hooks.Normal, m.removed)
+	PrefsChanged.AddEverywhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.prefs.Forget(user) })
+	local.ClearCache.AddEverywhere(h, hooks.Normal, func(context.Context, *local.Host) { m.prefs.Clear() })
+
+	m.later.apart(m.takeUp)
+	h.UserIQ(ns, m.answer)
+	for _, f := range features {
+		h.Feature(f)
+		h.UserFeature(f)
+	}
+	h.Command(m.commands()...)
+	return nil
+}
+
+// features are what service discovery says of the server and of users.
+var features = []string{ns, ns + "#extended", nsStanzaID, nsTombstone, nsFullText}
+
+// PrefsChanged is run when a user's archiving preferences have changed, on all
+// nodes.
+var PrefsChanged = hooks.NewEvent[xmpp.JID]("mam_prefs_changed", "A user's archiving preferences (bare address) have changed.").
+	Everywhere(hooks.Text(xmpp.Parse))
+
+// takeUp makes the messages of others, such as an ejabberd that had this database
+// before, known to the search for words.
+func (m *mam) takeUp() {
+	ctx := m.host.Context()
+	for after := int64(0); ; {
+		last, err := m.store.FindWords(ctx, words, after)
+		switch {
+		case ctx.Err() != nil || err == nil && last == 0:
+			return
+		case err != nil:
+			m.host.Log.Error("older messages cannot be searched until the next start", "error", err)
+			return
+		}
+		after = last
+	}
+}
+
+// removed forgets a user.
+func (m *mam) removed(ctx context.Context, user xmpp.JID) {
+	if err := m.forget(ctx, user); err != nil {
+		m.host.Log.Error("the archive of a removed user is still there", "user", user.String(), "error", err)
+	}
+}
+
+// forget removes the archive and the preferences of a user.
+func (m *mam) forget(ctx context.Context, user xmpp.JID) error {
+	err := m.clear(ctx, user, nil)
+	if err == nil {
+		err = m.store.removePrefs(ctx, user)
+	}
+	PrefsChanged.Run(ctx, m.host.Hooks(), user)
+	return err
+}
+
+// clear removes the archive of a user, or what it has of a peer.
+func (m *mam) clear(ctx context.Context, user xmpp.JID, peer *xmpp.JID) error {
+	m.flight.wait(ctx, user)
+	for {
+		n, err := m.store.remove(ctx, user, peer, batch)
+		if err != nil || n < batch {
+			return err
+		}
+	}
+}
+
+// isArchived says of a message that was archived that its recipient will find it,
+// if the operator takes it that his clients look.
+func (m *mam) isArchived(_ context.Context, yes bool, st *xmpp.Stanza) (bool, hooks.Flow) {
+	return yes || m.AssumeMAMUsage && archived(st, st.To.Bare()), hooks.Next
+}

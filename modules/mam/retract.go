@@ -1,0 +1,83 @@
+package mam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// recent is how many of the last messages with somebody are searched for one that
+// was taken back and that the index does not know by the name that it was called.
+const recent = 200
+
+// retract empties a message that its sender has taken back (XEP-0424 §5), in the
+// archive of one of the two. It waits for the database.
+func (m *mam) retract(in Storing, st *xmpp.Stanza, ask *xmpp.Element) {
+	id := ask.Attr("id")
+	if id == "" {
+		return
+	}
+	ctx := m.host.Context()
+	found, err := m.store.named(ctx, in, id, st.From.Bare())
+	if err == nil && found.stamp != 0 {
+		err = m.store.empty(ctx, in, found, st.ID)
+	}
+	if err != nil && ctx.Err() == nil {
+		m.host.Log.Error("a message that was taken back is left in the archive", "user", in.User.String(), "error", err)
+	}
+}
+
+// named finds what sender calls by id: the message that has it as its own ID, its
+// <origin-id/> or its ID in this archive. Nobody else's message is found.
+func (s store) named(ctx context.Context, in Storing, id string, sender xmpp.JID) (found row, err error) {
+	scan := func(r storage.Row) error {
+		var x row
+		if err := r.Scan(&x.stamp, &x.xml); err != nil {
+			return err
+		}
+		st, err := xmpp.ParseXML([]byte(x.xml))
+		if err != nil || st.From.Bare() != sender || st.Has(nsRetract, "retract") || st.Has(nsRetract, "retracted") {
+			return nil // not his, not a message, or nothing to take back
+		}
+		if st.ID == id || originOf(st) == id || x.id() == id {
+			found = x
+			return errPage
+		}
+		return nil
+	}
+	user, peer := in.User.Local(), in.Peer.Bare().String()
+	err = s.Each(ctx, `SELECT timestamp, xml FROM archive WHERE {host} AND username = ? AND origin_id = ? AND bare_peer = ?
+		ORDER BY timestamp DESC LIMIT ?`, []any{user, id, peer, int64(recent)}, scan)
+	if err == nil {
+		err = s.Each(ctx, `SELECT timestamp, xml FROM archive WHERE {host} AND username = ? AND bare_peer = ?
+			ORDER BY timestamp DESC LIMIT ?`, []any{user, peer, int64(recent)}, scan)
+	}
+	if err != nil && !errors.Is(err, errPage) {
+		return row{}, fmt.Errorf("look for a message: %w", err)
+	}
+	return found, nil
+}
+
+// empty puts a tombstone in the place of a message: who said something to whom and
+// when is left, and that it was taken back by the message called by.
+func (s store) empty(ctx context.Context, in Storing, x row, by string) error {
+	st, err := xmpp.ParseXML([]byte(x.xml))
+	if err != nil {
+		return err
+	}
+	el := xmpp.Build(nsRetract, "retracted").OptAttr("id", by).Attr("stamp", time.Now().UTC().Format(stampFormat)).Done()
+	stone := xmpp.New(xmpp.Message, st.Type, st.From, st.To, st.ID, el)
+	const cond = `{host} AND username = ? AND timestamp = ? AND bare_peer = ?`
+	args := []any{in.User.Local(), x.stamp, in.Peer.Bare().String()}
+	return s.Tx(ctx, func(tx *storage.Tx) error {
+		if err := tx.DropWords(ctx, words, cond, args...); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `UPDATE archive SET xml = ?, txt = '' WHERE `+cond, append([]any{stone.XML()}, args...)...)
+		return err
+	})
+}

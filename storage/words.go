@@ -1,0 +1,135 @@
+package storage
+
+import (
+	"context"
+	"crypto/md5" // names an owner as both databases can; it protects nothing
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Words is an index over the words in a column of a table that another keeper
+// declares, by which the rows of one owner are found that have some words. Like
+// OwnIndex it is declared under a keeper of its own. The table has a column id that
+// counts by itself and, in a multi-host database, server_host.
+//
+// PostgreSQL keeps the index itself. SQLite cannot do so without changing what
+// other programs do with the table; there it is a table of our own, named like the
+// index. So whoever writes rows adds AddWords to the same ticket, and who removes
+// or empties them DropWords before it in the same transaction; on PostgreSQL these
+// are nothing. Rows that others wrote are taken up by FindWords.
+type Words struct {
+	Name   string // begins with gabberd_
+	Table  string
+	Owner  string // the column that says whose a row is
+	Column string // may be NULL
+}
+
+const (
+	maxWords   = 32      // in a search
+	maxIndexed = 1 << 16 // characters of a text, in PostgreSQL
+	takeUp     = 500     // rows that FindWords looks at together
+)
+
+func (w Words) apply(l *layout) error {
+	l.own = append(l.own, w)
+	return nil
+}
+
+// separators are what PostgreSQL is to take for white space, so that it finds words
+// and not addresses and paths.
+const separators = `.,:;!/\-_@#%&=+*()[]<>|~"`
+
+// expression is what PostgreSQL has in the index: the owner and the words.
+func (w Words) expression(f flavour) string {
+	owner := w.Owner
+	if f == multiHost {
+		owner = hostColumn + " || '/' || " + owner
+	}
+	return fmt.Sprintf(`(array_to_tsvector(ARRAY['u' || md5(%s)]) || to_tsvector('simple'::regconfig, translate(left(coalesce(%s, ''), %d), '%s', '%s')))`,
+		owner, w.Column, maxIndexed, separators, strings.Repeat(" ", len(separators)))
+}
+
+func (w Words) statement(d dialect, f flavour) string {
+	if d == postgres {
+		return "CREATE INDEX IF NOT EXISTS " + w.Name + " ON " + w.Table + " USING gin (" + w.expression(f) + ")"
+	}
+	return "CREATE VIRTUAL TABLE IF NOT EXISTS " + w.Name + " USING fts5(owner, words, content='', contentless_delete=1)"
+}
+
+// owner is the word that stands for an owner.
+func (db *DB) owner(name string) string {
+	if db.MultiHost() {
+		name = db.host + "/" + name
+	}
+	sum := md5.Sum([]byte(name))
+	return "u" + hex.EncodeToString(sum[:])
+}
+
+// Matching is the condition that a row is the owner's and has all of the words in
+// text, and its arguments. ok is false if there is no word in it, or too many.
+func (db *DB) Matching(w Words, owner, text string) (cond string, args []any, ok bool) {
+	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.In(r, unicode.L, unicode.M, unicode.N) })
+	if len(words) == 0 || len(words) > maxWords {
+		return "", nil, false
+	}
+	if db.base.engine.dialect() == postgres {
+		return w.expression(db.base.flavour) + ` @@ (plainto_tsquery('simple'::regconfig, CAST(? AS text)) && CAST(CAST(? AS text) AS tsquery))`,
+			[]any{strings.Join(words, " "), db.owner(owner)}, true
+	}
+	return `id IN (SELECT rowid FROM ` + w.Name + ` WHERE ` + w.Name + ` MATCH ?)`,
+		[]any{`owner : ` + db.owner(owner) + ` AND words : ("` + strings.Join(words, `" AND "`) + `")`}, true
+}
+
+// AddWords is what is to be queued right behind the statement that inserts a row.
+func (db *DB) AddWords(w Words, owner, text string) []Statement {
+	if text == "" || db.base.engine.dialect() == postgres {
+		return nil
+	}
+	return []Statement{{`INSERT INTO ` + w.Name + ` (rowid, owner, words) VALUES (last_insert_rowid(), ?, ?)`, []any{db.owner(owner), text}}}
+}
+
+// DropWords forgets the words of the rows that fulfil a condition. It is done in the
+// transaction that removes or empties them, before that.
+func (tx *Tx) DropWords(ctx context.Context, w Words, cond string, args ...any) error {
+	if tx.db.base.engine.dialect() == postgres {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM `+w.Name+` WHERE rowid IN (SELECT id FROM `+w.Table+` WHERE `+cond+`)`, args...)
+	return err
+}
+
+// FindWords takes up the words of some rows that were written by others, from behind
+// the one numbered after. It returns how far it has come, 0 at the end. It is for a
+// goroutine that has time: it waits for the database, and others write in between.
+func (db *DB) FindWords(ctx context.Context, w Words, after int64) (last int64, err error) {
+	if db.base.engine.dialect() == postgres {
+		return 0, nil
+	}
+	type row struct {
+		id          int64
+		owner, text string
+	}
+	err = db.Tx(ctx, func(tx *Tx) error {
+		var rows []row
+		last = 0
+		err := tx.Each(ctx, `SELECT id, `+w.Owner+`, `+w.Column+` FROM `+w.Table+` WHERE {host} AND id > ? AND `+w.Column+` <> ''
+			AND NOT EXISTS (SELECT 1 FROM `+w.Name+`_docsize d WHERE d.id = `+w.Table+`.id) ORDER BY id LIMIT ?`,
+			[]any{after, int64(takeUp)}, func(r Row) error {
+				var x row
+				err := r.Scan(&x.id, &x.owner, &x.text)
+				rows = append(rows, x)
+				return err
+			})
+		for _, x := range rows {
+			if err != nil {
+				return err
+			}
+			last = x.id
+			_, err = tx.Exec(ctx, `INSERT INTO `+w.Name+` (rowid, owner, words) VALUES (?, ?, ?)`, x.id, db.owner(x.owner), x.text)
+		}
+		return err
+	})
+	return last, err
+}
