@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ func verbs() map[string]func(*tool, context.Context) int {
 	const start = "This program does not start servers. In this terminal: gabberd --data DIR. As a service: systemctl start gabberd.\n"
 	return map[string]func(*tool, context.Context) int{
 		"ping":             (*tool).ping,
+		"push":             (*tool).push,
 		"started":          (*tool).started,
 		"stopped":          (*tool).stopped,
 		"start":            instead(start),
@@ -36,6 +38,22 @@ func verbs() map[string]func(*tool, context.Context) int {
 		"etop":             instead(shell),
 		"mnesia_change":    instead("There is no Mnesia here, and no node name in the data. Nothing needs to be changed.\n"),
 	}
+}
+
+// push is the word before what there is about notifications: push explain USER is
+// the command push_explain.
+func (t *tool) push(ctx context.Context) int {
+	args := t.request.Args
+	if len(args) == 2 {
+		if user, host, ok := strings.Cut(args[1], "@"); ok {
+			args = []string{args[0], user, host}
+		}
+	}
+	if len(args) != 3 || args[0] != "explain" {
+		return t.complain(exitUsage, "Error: write %s push explain USER@HOST\n", t.program)
+	}
+	t.request.Command, t.request.Args = "push_explain", args[1:]
+	return t.send(ctx)
 }
 
 // instead says what to type instead.

@@ -22,6 +22,7 @@ import (
 	"github.com/gabberd/gabberd/modules/ping"
 	"github.com/gabberd/gabberd/modules/privacy"
 	"github.com/gabberd/gabberd/modules/private"
+	"github.com/gabberd/gabberd/modules/push"
 	"github.com/gabberd/gabberd/modules/register"
 	"github.com/gabberd/gabberd/modules/roster"
 	"github.com/gabberd/gabberd/modules/scramupgrade"
@@ -54,6 +55,7 @@ var Modules = []modules.Module{
 	ping.Module,
 	privacy.Module,
 	private.Module,
+	push.Module,
 	register.Module,
 	roster.Module,
 	scramupgrade.Module,

@@ -23,7 +23,7 @@ type lists struct {
 	sm.Contacts
 	of      map[xmpp.JID]sm.Contact
 	items   []Item // those that clients see, in order of address
-	waiting bool   // somebody's request has no answer yet
+	waiting int    // requests that have no answer yet
 	weight  int    // bytes that it takes, about
 
 	// What clients are answered that ask for a version, or for none. Made when it
@@ -42,7 +42,9 @@ func newLists(items []Item) *lists {
 		if it.State.Has(From) {
 			l.From = append(l.From, it.JID.Bare())
 		}
-		l.waiting = l.waiting || it.State.Has(PendingIn)
+		if it.State.Has(PendingIn) {
+			l.waiting++
+		}
 		if it.shown() {
 			l.of[it.JID] = it.contact()
 			l.items = append(l.items, *it)

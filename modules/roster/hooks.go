@@ -29,6 +29,8 @@ var (
 			user, err = xmpp.Parse(words[0])
 			return c, user.Bare(), err
 		})
+	// Waiting is answered by the roster's own store at priority 50.
+	Waiting = hooks.NewFold[int, xmpp.JID]("roster_waiting_requests", "How many people wait for a user (bare address) to answer their subscription request?")
 	// ProcessItem may change name, groups and state.
 	ProcessItem = hooks.NewFold[Item, xmpp.JID]("roster_process_item", "A user (bare address) has set a contact in his roster; it is about to be stored.")
 	// RemoteAccess is about an IQ from somebody else to the user's bare address.

@@ -76,6 +76,7 @@ func start(h *modules.Host, o options) error {
 	sm.Subscriptions.Add(h, hooks.Normal, m.contacts)
 	sm.JIDInfo.Add(h, hooks.Normal, m.standing)
 	Get.Add(h, hooks.Normal, m.stored)
+	Waiting.Add(h, hooks.Normal, m.waiting)
 	auth.Removed.Add(h, hooks.Normal, m.removeUser)
 	m.listen()
 	h.Command(m.commands()...)

@@ -115,6 +115,16 @@ func (m *roster) received(ctx context.Context, _ bool, st *xmpp.Stanza) (bool, h
 	return deliver, hooks.Next
 }
 
+// waiting counts who waits for an answer.
+func (m *roster) waiting(ctx context.Context, n int, user xmpp.JID) (int, hooks.Flow) {
+	l, err := m.lists(ctx, user)
+	if err != nil {
+		m.host.Log.Error("requests cannot be counted: the roster cannot be read", "user", user.String(), "error", err)
+		return n, hooks.Next
+	}
+	return n + l.waiting, hooks.Next
+}
+
 // showRequests shows a client that has become available who waits for an answer
 // (RFC 6121 §3.1.3).
 func (m *roster) showRequests(ctx context.Context, s *sm.Session) {
@@ -124,7 +134,7 @@ func (m *roster) showRequests(ctx context.Context, s *sm.Session) {
 	m.asked.Set(s, struct{}{})
 	user := s.JID.Bare()
 	l, err := m.lists(ctx, user)
-	if err == nil && !l.waiting {
+	if err == nil && l.waiting == 0 {
 		return
 	}
 	var waiting []Item

@@ -1,0 +1,21 @@
+package push
+
+import (
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+// Send runs before a notification goes to an app server.
+var Send = hooks.NewFold[*xmpp.Stanza, Notification]("push_send_notification", "An app server is about to be told that something has come for a client. The request may be changed; nil drops it.")
+
+// A Notification is what an app server is told of.
+type Notification struct {
+	User   xmpp.JID     // bare
+	Stanza *xmpp.Stanza // what has come
+}
+
+// String is the user and the stanza, for traces.
+func (n Notification) String() string { return n.User.String() + " " + n.Stanza.String() }
+
+// Changed runs when the push services of a user (bare address) are stored anew.
+var Changed = hooks.NewEvent[xmpp.JID]("push_sessions_changed", "The push services of a user (bare address) are stored anew.").Everywhere(hooks.Text(xmpp.Parse))
