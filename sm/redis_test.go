@@ -28,12 +28,13 @@ func nodesSeeEachOther(t *testing.T, w *world) {
 	s := sessionOn("a@host", "romeo@localhost/orchard")
 	s.Addr, s.Transport, s.Auth, s.Anonymous, s.Lang = netip.MustParseAddrPort("127.0.0.1:34014"), "c2s_tls", "sql", true, "it"
 	s.Device = "Zm9vYmFyYmF6"
+	sm.New("localhost", sm.Parts{Store: a.store}).SetCopied(context.Background(), s, true)
 	add(t, a.store, s)
 	b.sees(s)
 	all := must[[]*sm.Session](t)(b.store.User(romeo))
 	got := all[0]
 	if !got.Remote() || got.ID != s.ID || got.JID != s.JID || got.Addr != s.Addr || got.Transport != s.Transport || got.Auth != s.Auth ||
-		!got.Anonymous || got.Device != s.Device || got.Lang != "it" || !got.Opened.Equal(s.ID.Time) {
+		!got.Anonymous || !got.Copied() || got.Device != s.Device || got.Lang != "it" || !got.Opened.Equal(s.ID.Time) {
 		t.Errorf("it came as %+v", got)
 	}
 	if _, ok := got.Priority(); ok {

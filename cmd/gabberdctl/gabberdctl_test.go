@@ -67,6 +67,9 @@ func registry() *admin.Registry {
 	r.Add(admin.New("status_list", "List sessions", func(context.Context, admin.NoArgs) ([]session, error) {
 		return []session{{"b@h", 1, []string{"x", "y"}}, {"a@h", -1, nil}}, nil
 	}).Tags("session").Result("users", "userstatus"))
+	r.Add(admin.New("push_explain", "Explain", func(_ context.Context, in admin.OfUser) (string, error) {
+		return in.User + " at " + in.Host, nil
+	}))
 	r.Add(admin.New("status", "Get status", func(context.Context, admin.NoArgs) (admin.Restuple, error) {
 		return admin.Restuple{Text: "The node is started.\nejabberd is running in that node"}, nil
 	}).Tags("server"))
@@ -149,6 +152,12 @@ func TestPrograms(t *testing.T) {
 		{"started", 0, "", ""},
 		{"stopped 0", 1, "", "Error: the server has not stopped within 0s\n"},
 		{"started soon", 2, "", "Error: started takes a number of seconds\n"},
+		{"push explain romeo@h", 0, "romeo at h\n", ""},
+		{"push explain romeo h", 0, "romeo at h\n", ""},
+		{"push_explain romeo h", 0, "romeo at h\n", ""},
+		{"push explain romeo", 2, "", "Error: write …"},
+		{"push", 2, "", "Error: write …"},
+		{"push harder romeo@h", 2, "", "Error: write …"},
 		{"start", 1, "", "This program does not start servers. In this terminal: gabberd --data DIR. As a service: systemctl start gabberd.\n"},
 		{"live", 1, "", "This program does not start servers.…"},
 		{"debug", 1, "", "There is no Erlang shell.…"},
