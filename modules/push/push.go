@@ -22,7 +22,6 @@ import (
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules"
-	"github.com/gabberd/gabberd/modules/vcard"
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
@@ -62,7 +61,7 @@ type push struct {
 	options
 	host  *modules.Host
 	store store
-	cache *vcard.Cache[[]target] // by user; never changed
+	cache *modules.Cache[[]target] // by user; never changed
 	cfg   local.Cache
 	books *books
 	queue chan note
@@ -88,7 +87,7 @@ func start(h *modules.Host, o options) error {
 	}
 	m := &push{options: o, host: h, store: store{db}, cfg: h.CacheOf(o.Backend), books: newBooks(),
 		queue: make(chan note, maxNotes), flights: map[flightKey]*flight{}}
-	m.cache = vcard.NewCache(m.cfg, cacheBytes, weigh)
+	m.cache = modules.NewCache(m.cfg, cacheBytes, weigh)
 	h.UserIQ(ns, m.answer)
 	h.UserFeature(ns)
 	sm.Offline.Add(h, storedTime, m.homeless)
