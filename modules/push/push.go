@@ -152,7 +152,7 @@ func (m *push) archived(ctx context.Context, jobs []storage.Job, s sm.Storage) (
 	if s.Table != "archive" || user.Domain() != m.host.Domain {
 		return jobs, hooks.Next
 	}
-	if m.cfg.Use { // else the database is not asked here, on the way of every message
+	if m.cfg.Use && m.cfg.Missed { // else the database would be asked here, for every message
 		if list, err := m.targets(ctx, user); err == nil && len(list) == 0 {
 			return jobs, hooks.Next
 		}
