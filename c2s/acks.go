@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabberd/gabberd/sm"
@@ -25,6 +26,7 @@ const maxUnacked = 16 << 20
 type acks struct {
 	sm.Acks
 	handled handled
+	owner   atomic.Pointer[Conn] // who tells the client; nil while it is away
 
 	queue fifo[unacked]
 	size  int    // of the stanzas in queue
@@ -49,7 +51,7 @@ type unacked struct {
 // Counts reports whether stanzas are counted. It is for the goroutine that reads.
 func (c *Conn) Counts() bool { return c.out.acks != nil }
 
-// Count writes el and counts stanzas from then on, unless it does so already. It is
+// Count writes el, unless that is nil, and counts stanzas from then on, unless it does so already. It is
 // for the goroutine that reads.
 func (c *Conn) Count(how sm.Acks, el *xmpp.Element) bool {
 	o := &c.out
@@ -57,14 +59,21 @@ func (c *Conn) Count(how sm.Acks, el *xmpp.Element) bool {
 		return false
 	}
 	a := &acks{Acks: how}
-	a.handled.settled, a.handled.tell = a.handled.moved, c.tellHandled
+	a.handled.settled, a.handled.tell = a.handled.moved, a.tellHandled
+	a.owner.Store(c)
 	o.mu.Lock()
-	if !o.gone && !o.closing {
+	if !o.gone && !o.closing && el != nil {
 		b := o.open()
 		*b = el.AppendXML(*b, xmpp.NSClient)
-		a.plain = len(*b)
+	}
+	if o.buf != nil {
+		a.plain = len(*o.buf)
 	}
 	o.acks = a
+	if a.ID != "" {
+		o.left = make(chan struct{})
+		c.host.Sessions.CanResume(a.ID, c.session.Load())
+	}
 	o.mu.Unlock()
 	c.wake()
 	return true
@@ -116,8 +125,8 @@ func (c *Conn) writeHandled() {
 }
 
 // tellHandled tells the client of what was handled meanwhile.
-func (c *Conn) tellHandled() {
-	if c.out.acks.handled.rings() {
+func (a *acks) tellHandled() {
+	if c := a.owner.Load(); a.handled.rings() && c != nil {
 		c.writeHandled()
 		c.Flush()
 	}
@@ -191,7 +200,7 @@ func (c *Conn) ask() {
 	case a.Timeout == 0 || a.ticking:
 		return
 	case a.timer == nil:
-		a.timer = time.AfterFunc(a.Timeout, c.unanswered)
+		a.timer = time.AfterFunc(a.Timeout, a.unanswered)
 	default:
 		a.timer.Reset(a.Timeout)
 	}
@@ -200,10 +209,17 @@ func (c *Conn) ask() {
 
 // unanswered ends the stream of a client that does not answer, and asks one again
 // that has answered but left something out.
-func (c *Conn) unanswered() {
+func (a *acks) unanswered() {
+	c := a.owner.Load()
+	if c == nil {
+		return // who resumes begins anew
+	}
 	o := &c.out
 	o.mu.Lock()
-	a := o.acks
+	if o.heir != nil {
+		o.mu.Unlock()
+		return
+	}
 	a.ticking = false
 	left := a.Timeout - time.Since(a.askTime)
 	switch {

@@ -55,12 +55,17 @@ func (c *Conn) establish(s *sm.Session) error {
 		c.l.log.Error("session could not be opened", "jid", s.JID.String(), "error", err)
 		return stream.InternalServerError
 	}
+	c.limit(s)
+	c.state, c.login = bound, nil
+	c.l.log.Info("session opened", "jid", s.JID.String(), "address", c.stream.Addr.String(), "transport", s.Transport(), "auth", c.identity.Mechanism)
+	return c.stay()
+}
+
+// limit has the client send as fast as it may.
+func (c *Conn) limit(s *sm.Session) {
 	if rate := c.l.Shaper.Rate(c.host.Rules, c.subject(s.JID)); rate.Limited() {
 		c.shaper = acl.NewShaper(rate)
 	}
-	c.state, c.login = bound, nil
-	c.l.log.Info("session opened", "jid", s.JID.String(), "address", c.stream.Addr.String(), "transport", s.Transport, "auth", c.identity.Mechanism)
-	return c.stay()
 }
 
 // stay lifts the deadline for logging in. Somebody may have interrupted in
@@ -70,17 +75,25 @@ func (c *Conn) stay() error {
 	if r := c.reason.Load(); r != nil {
 		return r
 	}
+	if c.taken.Load() {
+		return errTaken
+	}
 	return c.broken()
 }
 
 func (c *Conn) newSession(j xmpp.JID) *sm.Session {
 	s := sm.NewSession(j, c)
-	s.Addr, s.Lang, s.Anonymous = c.stream.Addr, c.stream.Lang, c.identity.Anonymous
-	s.Auth, s.Transport, s.Device = c.identity.Method, "c2s", c.login.device
-	if c.tls != nil {
-		s.Transport = "c2s_tls"
-	}
+	s.Lang, s.Anonymous = c.stream.Lang, c.identity.Anonymous
+	s.Auth, s.Device = c.identity.Method, c.login.device
+	s.ConnectedBy(c.stream.Addr, c.transport())
 	return s
+}
+
+func (c *Conn) transport() string {
+	if c.tls != nil {
+		return "c2s_tls"
+	}
+	return "c2s"
 }
 
 // resource is the address that the client gets, by the wish it has and the

@@ -181,7 +181,7 @@ func (l *Listener) remove(c *Conn) {
 	l.wg.Done()
 }
 
-// Count is how many clients are connected, logged in or not.
+// Count is how many clients are connected, logged in or not, or may resume.
 func (l *Listener) Count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,7 +225,9 @@ func (l *Listener) Shutdown(ctx context.Context, reason *stream.Error) {
 	case <-done:
 	case <-ctx.Done():
 		for _, c := range conns {
-			c.sock.Conn.Close()
+			if c.sock != nil {
+				c.sock.Conn.Close()
+			}
 		}
 		<-done
 	}

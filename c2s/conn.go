@@ -56,8 +56,11 @@ type Conn struct {
 	done    chan struct{}
 	reason  atomic.Pointer[stream.Error]
 
-	worked atomic.Bool // something has come since the last Trim
-	repark atomic.Bool // the interruption is for Trim
+	taken  atomic.Bool   // its client resumes over another connection
+	timer  *time.Timer   // of a Conn without a connection; with the outbox's mu
+	ready  chan struct{} // closed when the client of such a Conn may resume
+	worked atomic.Bool   // something has come since the last Trim
+	repark atomic.Bool   // the interruption is for Trim
 }
 
 func newConn(l *Listener, nc net.Conn) (*Conn, error) {
@@ -102,6 +105,14 @@ func (c *Conn) start() {
 // Close ends the stream with that error. It does not wait.
 func (c *Conn) Close(reason *stream.Error) {
 	if !c.reason.CompareAndSwap(nil, reason) {
+		c.passOn(reason)
+		return
+	}
+	if c.passOn(reason) {
+		return
+	}
+	if c.sock == nil {
+		c.giveUp(reason)
 		return
 	}
 	c.farewell(reason)
@@ -128,20 +139,31 @@ func (c *Conn) end(err error) {
 	}
 	c.settle()
 	c.lastWords()
-	unwritten := c.out.stop()
 	ctx := context.WithoutCancel(c.ctx)
 	c.burst.Begin()
-	if s := c.session.Load(); s != nil {
-		c.closeSession(ctx, s, unwritten)
-		c.host.Auth.Leave(ctx, c.identity)
-		c.log("session closed", err)
+	if s := c.session.Load(); s != nil && !c.detach(ctx, s, err) {
+		c.finish(ctx, s, err)
 	}
+	c.out.stop()
 	if c.host != nil {
 		sm.StreamFinished.Run(ctx, c.host.Parts.Hooks, &c.stream)
 	}
 	c.burst.End()
-	close(c.done)
+	if c.out.heir == nil { // else the session goes on
+		close(c.done)
+	}
 	c.hangUp()
+}
+
+// finish closes the session.
+func (c *Conn) finish(ctx context.Context, s *sm.Session, err error) {
+	c.closeSession(ctx, s, c.out.stop())
+	c.host.Auth.Leave(ctx, c.identity)
+	c.log("session closed", err)
+	if a := c.out.acks; a != nil && a.ID != "" {
+		c.host.Sessions.StreamEnded(a.ID, s.JID.Bare(), a.handled.known())
+		close(c.out.left)
+	}
 }
 
 // depart closes the session of a client that has ended its stream, before it is
@@ -159,6 +181,9 @@ func (c *Conn) depart() {
 // settle waits a bounded time for the last bytes to go.
 func (c *Conn) settle() {
 	c.Flush()
+	if c.taken.Load() {
+		return // its client is elsewhere
+	}
 	if r := c.reason.Load(); r != nil && r.Is(stream.ResourceConstraint) {
 		return // it has not read for too long already
 	}

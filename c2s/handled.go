@@ -76,7 +76,7 @@ func (n *handled) moved() {
 	for n.open.len() > 0 && n.open.front().receipt.Settled() {
 		n.h += 1 + n.open.pop().more
 	}
-	if n.h != before && !n.over {
+	if (n.h != before || n.told != n.h) && !n.over {
 		n.schedule()
 	}
 }
@@ -121,6 +121,21 @@ func (n *handled) appendTo(b []byte) []byte {
 	n.asked = n.asked && n.open.len() > 0
 	b = append(b, "<a xmlns='"+nsSM+"' h='"...)
 	return append(strconv.AppendUint(b, uint64(n.h), 10), "'/>"...)
+}
+
+// known is h.
+func (n *handled) known() uint32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.h
+}
+
+// tells is known for a client that is told of it.
+func (n *handled) tells() uint32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told, n.asked = n.h, false
+	return n.h
 }
 
 // end says that nobody can be told any more.

@@ -44,7 +44,7 @@ func TestAnotherClientLogsIn(t *testing.T) {
 			t.Errorf("%s: %v", m.Name, err)
 			continue
 		}
-		if got := h.session(session.LocalAddr().String()); got.JID.Local() != "romeo" || got.Auth != "sql" || got.Transport != "c2s_tls" {
+		if got := h.session(session.LocalAddr().String()); got.JID.Local() != "romeo" || got.Auth != "sql" || got.Transport() != "c2s_tls" {
 			t.Errorf("%s: %+v", m.Name, got)
 		}
 		if err := session.Close(); err != nil {

@@ -36,6 +36,11 @@ type outbox struct {
 	late    *lateness // stanzas that came after that; nil when there are none
 	acks    *acks     // nil unless the client acknowledges; only the reader changes that
 	over    bool      // the session is out of everybody's sight
+
+	// For resumption (resume.go).
+	away bool          // there is no connection: stanzas wait in acks
+	heir *Conn         // who has the session now, and gets what comes here
+	left chan struct{} // closed when the connection has let go of the session; nil if that cannot be resumed
 }
 
 // open returns buf, which it makes if there is none.
@@ -62,12 +67,12 @@ func (o *outbox) pass() error {
 	o.mu.Lock()
 	if err == nil {
 		putOut(b)
-		if counting != nil {
+		if counting != nil && o.heir == nil {
 			counting.plain = 0
 		}
 		return nil
 	}
-	if counting == nil && o.acks != nil {
+	if counting == nil && o.acks != nil && o.heir == nil {
 		o.acks.plain += len(*b)
 	}
 	if o.buf != nil {

@@ -77,6 +77,9 @@ func (c *Conn) why(err error) error {
 	if r := c.reason.Load(); r != nil {
 		return r
 	}
+	if c.taken.Load() {
+		return errTaken
+	}
 	if err := c.broken(); err != nil {
 		return err
 	}

@@ -214,16 +214,23 @@ func (c *Conn) succeed() error {
 		c.host.Auth.Seen(l.agent)
 	}
 	answers := sm.InlineLogin.Run(c.ctx, t, nil, &l.Login)
+	resumed, replay, err := c.resume2(l)
+	if err != nil {
+		return err
+	}
+	if resumed != nil {
+		answers = append(answers, resumed)
+	}
 	var s *sm.Session
-	if el := l.Request.Child(nsBind2, "bind"); el != nil {
+	if el := l.Request.Child(nsBind2, "bind"); el != nil && replay == nil {
 		var bound *xmpp.Element
 		if s, bound = c.bind2(l, el); bound != nil {
 			answers = append(answers, bound)
 		}
 	}
 	who := c.identity.User
-	if s != nil {
-		who = s.JID
+	if now := c.session.Load(); now != nil {
+		who = now.JID
 	}
 	b := xmpp.Build(nsSASL2, "success")
 	addExtra(b, l.extra)
@@ -232,7 +239,10 @@ func (c *Conn) succeed() error {
 		b.Add(el)
 	}
 	c.say(append(b.Done().AppendXML(nil, xmpp.NSClient), c.features()...))
-	if s == nil {
+	switch {
+	case replay != nil:
+		return replay()
+	case s == nil:
 		return nil
 	}
 	return c.establish(s)

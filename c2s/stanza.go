@@ -59,6 +59,16 @@ func (c *Conn) earlyNonza(fr stream.Frame) error {
 	if err != nil {
 		return err
 	}
+	if c.state == binding && el.Is(nsSM, "resume") {
+		answer, replay, err := c.resume(el)
+		if err != nil {
+			return err
+		}
+		if answer != nil {
+			c.Tell(answer)
+			return replay()
+		}
+	}
 	answer := sm.EarlyNonzas.Run(c.ctx, c.host.Parts.Hooks, nil, sm.EarlyNonza{Stream: &c.stream, Element: el})
 	if answer == nil {
 		return stream.UnsupportedStanzaType

@@ -28,8 +28,8 @@ func TestStartTLS(t *testing.T) {
 	}
 	s.login("romeo")
 	s.bind("x")
-	if sess := h.session("romeo@localhost/x"); sess.Transport != "c2s_tls" || !sess.TLS() {
-		t.Errorf("transport %s", sess.Transport)
+	if sess := h.session("romeo@localhost/x"); sess.Transport() != "c2s_tls" || !sess.TLS() {
+		t.Errorf("transport %s", sess.Transport())
 	}
 	// Encrypted twice there is not.
 	s.send(askTLS)

@@ -30,9 +30,21 @@ func (c *Conn) append(ctx context.Context, st *xmpp.Stanza) {
 	o := &c.out
 	o.mu.Lock()
 	switch {
+	case o.heir != nil:
+		heir := o.heir
+		o.mu.Unlock()
+		heir.append(ctx, st)
+		return
 	case o.over:
 		o.mu.Unlock()
 		c.again(ctx, st)
+		return
+	case o.away:
+		full := !o.acks.add(ctx, st)
+		o.mu.Unlock()
+		if full {
+			c.Close(errUnacked)
+		}
 		return
 	case o.closing || o.gone:
 		kept := o.keep(ctx, st)
@@ -110,7 +122,7 @@ func (c *Conn) Flush() {
 		return
 	}
 	o.writing = true
-	for o.buf != nil && !o.gone && !o.mute && !c.sock.congested() {
+	for o.buf != nil && !o.gone && !o.mute && !o.away && !c.sock.congested() {
 		c.ask()
 		if o.pass() != nil {
 			c.interrupt()

@@ -165,7 +165,7 @@ func (s *Server) login(t *testing.T, full string) *client {
 	}
 	c := &client{h: h.Sessions, over: make(chan struct{})}
 	c.s = sm.NewSession(j, c)
-	c.s.Addr, c.s.Transport = netip.MustParseAddrPort("127.0.0.1:40000"), "c2s_tls"
+	c.s.ConnectedBy(netip.MustParseAddrPort("127.0.0.1:40000"), "c2s_tls")
 	if err := h.Sessions.Open(t.Context(), c.s); err != nil {
 		t.Fatal(err)
 	}

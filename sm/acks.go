@@ -11,7 +11,7 @@ import (
 // wire to agree on that is the business of others; the connection itself counts,
 // asks, answers, and finds another way for what was not acknowledged.
 type Counter interface {
-	// Count writes el and counts in both directions from then on. False says that
+	// Count writes el, unless that is nil, and counts in both directions from then on. False says that
 	// the connection counts already: then nothing is done. It is for handlers of
 	// Nonzas, which run on the goroutine that reads the client's stream.
 	Count(a Acks, el *xmpp.Element) bool
@@ -26,6 +26,9 @@ type Acks struct {
 	MaxQueue int           // how many stanzas may wait for that; 0 for no limit but that of their size
 	Timeout  time.Duration // how long the client may take to answer; 0 for ever
 	Resend   Resend
+
+	ID     string        // by which the stream can be resumed; empty if it cannot. It is a secret.
+	Resume time.Duration // how long it can be resumed after its connection has broken
 }
 
 // Resend is what becomes of messages that a client has not acknowledged when its
@@ -41,7 +44,7 @@ const (
 
 // Counter is the connection of s as far as it can count stanzas; nil if it cannot.
 func (s *Session) Counter() Counter {
-	c, ok := s.conn.(Counter)
+	c, ok := s.way().(Counter)
 	if !ok {
 		return nil
 	}

@@ -276,7 +276,12 @@ func (c Copying) String() string { return c.Stanza.String() }
 func (l Leaving) String() string { return strings.TrimSpace(l.Session.String() + " " + l.Status) }
 
 // String is the arguments as they are given by hand, for traces.
-func (n Nonza) String() string { return fmt.Sprintf("%s %s", n.Session, n.Element) }
+func (n Nonza) String() string {
+	if n.Element.Name == "resume" { // the id in it is a secret
+		return fmt.Sprintf("%s {%s}resume", n.Session, n.Element.NS)
+	}
+	return fmt.Sprintf("%s %s", n.Session, n.Element)
+}
 
 // String says what kind of element it is and no more, for traces: there may be a
 // secret in it.

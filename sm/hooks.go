@@ -38,6 +38,13 @@ var (
 	Closed      = hooks.NewEvent[*Session]("sm_remove_connection_hook", "A session has ended.").ByHand("JID", handSession)
 )
 
+// The hooks of a session whose connection breaks and comes back (XEP-0198 §5). In
+// between the session is there as always, but nobody reads what it is sent.
+var (
+	SessionPending = hooks.NewEvent[*Session]("c2s_session_pending", "The connection of a session has broken, and its client may resume it.").ByHand("JID", handSession)
+	SessionResumed = hooks.NewEvent[*Session]("c2s_session_resumed", "A client has resumed its session over a new connection.").ByHand("JID", handSession)
+)
+
 // The hooks of a stanza on its way to a user, in the order in which they run.
 var (
 	Receive       = hooks.NewFold[*xmpp.Stanza, *Sessions]("sm_receive_packet", "A stanza has arrived for a user of this host. Nil drops it.").ByHand("STANZA", handReceived)

@@ -49,11 +49,11 @@ type Record struct {
 func RecordOf(s *Session, epoch uint64) Record {
 	r := Record{
 		V: recordVersion, Node: s.ID.Node, Epoch: epoch, JID: s.JID.String(), Opened: s.ID.Time.UnixMicro(), N: s.ID.N,
-		Conn: s.Transport, Auth: s.Auth, Anonymous: s.Anonymous, Device: s.Device, Lang: s.Lang,
+		Conn: s.Transport(), Auth: s.Auth, Anonymous: s.Anonymous, Device: s.Device, Lang: s.Lang,
 		Rules: s.ActiveList(), Copied: s.Copied(),
 	}
-	if s.Addr.IsValid() {
-		r.IP = s.Addr.String()
+	if addr := s.Addr(); addr.IsValid() {
+		r.IP = addr.String()
 	}
 	if p, since := s.Presence(); p != nil {
 		prio, _ := s.Priority()
@@ -141,10 +141,10 @@ func (r Record) session(domain string, nodes Nodes) (*Session, error) {
 		return nil, fmt.Errorf("%w: %s is no session of %s", errNotOurs, r.JID, domain)
 	}
 	s := &Session{
-		ID: r.ID(), JID: j, Transport: r.Conn, Auth: r.Auth, Anonymous: r.Anonymous, Device: r.Device, Opened: time.UnixMicro(r.Opened), Lang: r.Lang,
+		ID: r.ID(), JID: j, transport: r.Conn, Auth: r.Auth, Anonymous: r.Anonymous, Device: r.Device, Opened: time.UnixMicro(r.Opened), Lang: r.Lang,
 		remote: true, epoch: r.Epoch,
 	}
-	s.Addr, _ = netip.ParseAddrPort(r.IP) // some have none
+	s.addr, _ = netip.ParseAddrPort(r.IP) // some have none
 	if r.Rules != "" {
 		s.rules.Store(&r.Rules)
 	}
@@ -161,7 +161,8 @@ func (r Record) session(domain string, nodes Nodes) (*Session, error) {
 		}
 		s.presence = p
 	}
-	s.conn = nodes.Dial(Address{Domain: domain, JID: j, ID: s.ID, Epoch: r.Epoch})
+	conn := nodes.Dial(Address{Domain: domain, JID: j, ID: s.ID, Epoch: r.Epoch})
+	s.conn.Store(&conn)
 	return s, nil
 }
 

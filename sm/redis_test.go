@@ -26,14 +26,15 @@ func nodesSeeEachOther(t *testing.T, w *world) {
 	a.sees()
 	b.sees() // and both may have kept that
 	s := sessionOn("a@host", "romeo@localhost/orchard")
-	s.Addr, s.Transport, s.Auth, s.Anonymous, s.Lang = netip.MustParseAddrPort("127.0.0.1:34014"), "c2s_tls", "sql", true, "it"
+	s.ConnectedBy(netip.MustParseAddrPort("127.0.0.1:34014"), "c2s_tls")
+	s.Auth, s.Anonymous, s.Lang = "sql", true, "it"
 	s.Device = "Zm9vYmFyYmF6"
 	sm.New("localhost", sm.Parts{Store: a.store}).SetCopied(context.Background(), s, true)
 	add(t, a.store, s)
 	b.sees(s)
 	all := must[[]*sm.Session](t)(b.store.User(romeo))
 	got := all[0]
-	if !got.Remote() || got.ID != s.ID || got.JID != s.JID || got.Addr != s.Addr || got.Transport != s.Transport || got.Auth != s.Auth ||
+	if !got.Remote() || got.ID != s.ID || got.JID != s.JID || got.Addr() != s.Addr() || got.Transport() != s.Transport() || got.Auth != s.Auth ||
 		!got.Anonymous || !got.Copied() || got.Device != s.Device || got.Lang != "it" || !got.Opened.Equal(s.ID.Time) {
 		t.Errorf("it came as %+v", got)
 	}
@@ -213,7 +214,7 @@ func nodesHearOfTheEnd(t *testing.T, w *world) {
 
 func TestRecordIsReadable(t *testing.T) {
 	s := sessionOn("gabberd@verona", "romeo@localhost/orchard")
-	s.Transport = "c2s_tls"
+	s.ConnectedBy(s.Addr(), "c2s_tls")
 	text := sm.RecordOf(s, 7).String()
 	for _, want := range []string{`{"v":1,"node":"gabberd@verona","epoch":7,"jid":"romeo@localhost/orchard"`, `"priority":null`, `"conn":"c2s_tls"`} {
 		if !strings.Contains(text, want) {

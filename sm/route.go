@@ -47,10 +47,10 @@ func (ss *Sessions) Arrive(ctx context.Context, node string, to xmpp.JID, st *xm
 	case s != nil && st.Kind == xmpp.Presence && ss.overtaken(node, st):
 	case s != nil && st.Kind == xmpp.Presence:
 		if st = PresenceIn.Run(ctx, ss.hooks, st, s); st != nil {
-			s.conn.Send(ctx, st)
+			s.way().Send(ctx, st)
 		}
 	case s != nil:
-		s.conn.Send(ctx, st)
+		s.way().Send(ctx, st)
 	case st.Kind == xmpp.Presence:
 	default:
 		// Whoever sent it has looked into his cache; look again.
@@ -173,7 +173,7 @@ func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza, first bool) {
 		}
 		if ss.allowed(ctx, s.JID, st, In, s) {
 			taken = true
-			s.conn.Send(ctx, st)
+			s.way().Send(ctx, st)
 		} else {
 			refused = true
 		}
@@ -251,7 +251,7 @@ func (ss *Sessions) deliver(ctx context.Context, s *Session, st *xmpp.Stanza) bo
 			return true
 		}
 	}
-	s.conn.Send(ctx, st)
+	s.way().Send(ctx, st)
 	return true
 }
 

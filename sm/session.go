@@ -70,23 +70,23 @@ func (i ID) String() string {
 
 // A Session is a client that has bound a resource. What is exported is set
 // before it is opened and never changes; the rest has methods, which anyone may
-// call at any time.
+// call at any time. Its connection is another one after a resumption (XEP-0198 §5).
 type Session struct {
 	ID        ID
 	JID       xmpp.JID // full
-	Addr      netip.AddrPort
-	Transport string // c2s, c2s_tls, websocket, …: as ejabberd names them
-	Auth      string // the backend that let the client in: sql, anonymous, …
+	Auth      string   // the backend that let the client in: sql, anonymous, …
 	Anonymous bool
 	Device    string // stands for the user agent of who logged in by SASL2 (auth.Host.DeviceName)
 	Opened    time.Time
 	Lang      string
 
-	conn   Conn
+	conn   atomic.Pointer[Conn]
 	remote bool   // conn is the way to another node
 	epoch  uint64 // of that node, when the session was made known
 
 	mu        sync.Mutex
+	addr      netip.AddrPort
+	transport string
 	presence  *xmpp.Stanza // the last available presence, nil before and after
 	since     time.Time    // of presence
 	directed  map[xmpp.JID]struct{}
@@ -102,7 +102,35 @@ type Session struct {
 // NewSession returns a session of the client at conn. It exists for others once
 // it was opened.
 func NewSession(j xmpp.JID, conn Conn) *Session {
-	return &Session{ID: NewID(), JID: j.Clone(), Opened: time.Now(), conn: conn}
+	s := &Session{ID: NewID(), JID: j.Clone(), Opened: time.Now()}
+	s.conn.Store(&conn)
+	return s
+}
+
+// way is the connection to the client as it is now.
+func (s *Session) way() Conn { return *s.conn.Load() }
+
+// Addr is the client's address; it changes when the client resumes its session
+// over another connection.
+func (s *Session) Addr() netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// Transport is what the client is connected by: c2s, c2s_tls, websocket, …, as
+// ejabberd names them. It may change as Addr does.
+func (s *Session) Transport() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.transport
+}
+
+// ConnectedBy says where the client is, and by what it is connected.
+func (s *Session) ConnectedBy(addr netip.AddrPort, transport string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addr, s.transport = addr, transport
 }
 
 // Remote reports whether the client is connected to another node. What parts of
@@ -111,24 +139,24 @@ func (s *Session) Remote() bool { return s.remote }
 
 // Send gives the stanza to the client, without asking anybody: it is for
 // answers. Routing goes through Sessions.Route.
-func (s *Session) Send(ctx context.Context, st *xmpp.Stanza) { s.conn.Send(ctx, st) }
+func (s *Session) Send(ctx context.Context, st *xmpp.Stanza) { s.way().Send(ctx, st) }
 
 // Pass gives the client a stanza that a handler of FilterSend has held back: the
 // hooks have been asked. It never blocks. It is for sessions on this node.
 func (s *Session) Pass(ctx context.Context, st *xmpp.Stanza) {
-	if p, ok := s.conn.(Passer); ok {
+	if p, ok := s.way().(Passer); ok {
 		p.Pass(ctx, st)
 		return
 	}
-	s.conn.Send(ctx, st)
+	s.way().Send(ctx, st)
 }
 
 // Close ends the client's stream with that error. It does not wait; the session
 // is closed soon after.
-func (s *Session) Close(reason *stream.Error) { s.conn.Close(reason) }
+func (s *Session) Close(reason *stream.Error) { s.way().Close(reason) }
 
 // Done is closed when the session is over.
-func (s *Session) Done() <-chan struct{} { return s.conn.Done() }
+func (s *Session) Done() <-chan struct{} { return s.way().Done() }
 
 // Priority is the priority of the last available presence (RFC 6121 §4.7.2.3);
 // ok is false for a client that is not available.
@@ -154,7 +182,7 @@ func (s *Session) ActiveList() string {
 }
 
 // TLS reports whether the client's connection is encrypted.
-func (s *Session) TLS() bool { return strings.HasSuffix(s.Transport, "tls") }
+func (s *Session) TLS() bool { return strings.HasSuffix(s.Transport(), "tls") }
 
 // A slot is what some part of the server keeps with a session.
 type slot struct {

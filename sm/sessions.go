@@ -47,17 +47,18 @@ type Settings interface {
 // anyone, at any time; those that take a context run hooks on the caller's
 // goroutine.
 type Sessions struct {
-	Domain   string
-	UserIQ   router.IQTable // requests to a bare address of a user
-	node     string
-	parked   parked
-	copiers  atomic.Int64 // sessions on this node that want copies
-	hooks    *hooks.Table
-	router   *router.Router
-	store    Store
-	accounts Accounts
-	settings Settings
-	log      *slog.Logger
+	Domain     string
+	UserIQ     router.IQTable // requests to a bare address of a user
+	node       string
+	parked     parked
+	resumption resumption
+	copiers    atomic.Int64 // sessions on this node that want copies
+	hooks      *hooks.Table
+	router     *router.Router
+	store      Store
+	accounts   Accounts
+	settings   Settings
+	log        *slog.Logger
 }
 
 // Parts is what Sessions works with.

@@ -129,7 +129,7 @@ func (m *module) command(d admin.Description) adhoc.Command {
 func (m *module) call(ctx context.Context, r adhoc.Request, d admin.Description) (adhoc.Result, error) {
 	who := admin.Caller{Door: admin.DoorAdhoc, Account: r.From.Bare()}
 	if s := m.host.Sessions.Find(r.From); s != nil {
-		who.Addr = s.Addr.Addr()
+		who.Addr = s.Addr().Addr()
 	}
 	res, err := m.host.Commands.Call(ctx, who, d.Name, m.Version, admin.Named(words(d, r.Form)))
 	if err != nil {

@@ -112,11 +112,11 @@ const noPriority = -1
 
 func (m *module) line(s *sm.Session) sessionLine {
 	l := sessionLine{
-		Connection: s.Transport, Port: int(s.Addr.Port()), Priority: noPriority, Node: m.nodeOf(s),
+		Connection: s.Transport(), Port: int(s.Addr().Port()), Priority: noPriority, Node: m.nodeOf(s),
 		Uptime: int(time.Since(s.Opened) / time.Second), Resource: s.JID.Resource(),
 	}
-	if s.Addr.IsValid() {
-		l.IP = s.Addr.Addr().Unmap().String()
+	if s.Addr().IsValid() {
+		l.IP = s.Addr().Addr().Unmap().String()
 	}
 	if p, ok := s.Priority(); ok {
 		l.Priority = p

@@ -252,7 +252,7 @@ func (m *module) userStats(ctx context.Context, r adhoc.Request) (adhoc.Result, 
 	addresses := form.Field{Var: "ipaddresses", Type: form.TextMulti, Label: "IP addresses"}
 	resources := form.Field{Var: "onlineresources", Type: form.TextMulti, Label: "Resources"}
 	for _, s := range m.host.Sessions.User(j.Bare()) {
-		addresses.Values = append(addresses.Values, s.Addr.String())
+		addresses.Values = append(addresses.Values, s.Addr().String())
 		resources.Values = append(resources.Values, s.JID.Resource())
 	}
 	return show("User statistics", form.JIDField("accountjid", "Jabber ID", j.Bare()),

@@ -47,7 +47,7 @@ func (s *Server) open(j xmpp.JID, who auth.Identity) *Client {
 	ctx := context.Background()
 	c := &Client{JID: j, s: s, who: who, done: make(chan struct{})}
 	c.Session = sm.NewSession(j, c)
-	c.Session.Addr, c.Session.Transport = netip.MustParseAddrPort("127.0.0.1:40000"), "c2s_tls"
+	c.Session.ConnectedBy(netip.MustParseAddrPort("127.0.0.1:40000"), "c2s_tls")
 	c.Session.Auth, c.Session.Anonymous = who.Method, who.Anonymous
 	sm.SessionOpened.Run(ctx, s.Parts.Hooks, c.Session)
 	if err := s.Sessions.Open(ctx, c.Session); err != nil {

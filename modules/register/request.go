@@ -32,7 +32,7 @@ type request struct {
 func (m *module) answer(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, error) {
 	r := request{iq: iq, query: iq.Payload(), source: iq.From.Bare().String(), session: m.host.Sessions.Find(iq.From)}
 	if r.session != nil {
-		r.addr = r.session.Addr.Addr()
+		r.addr = r.session.Addr().Addr()
 	}
 	payload, err := m.do(ctx, r)
 	if err != nil && !errors.Is(err, router.ErrLater) {

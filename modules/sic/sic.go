@@ -56,15 +56,15 @@ func (m *module) answer(_ context.Context, iq *xmpp.Stanza) (*xmpp.Element, erro
 		return nil, xmpp.Forbidden.WithText("Only users of this server have an address here")
 	}
 	s := m.host.Sessions.Find(iq.From)
-	if s == nil || !s.Addr.IsValid() {
+	if s == nil || !s.Addr().IsValid() {
 		return nil, xmpp.ItemNotFound.WithText("The address is not known")
 	}
-	ip := s.Addr.Addr().Unmap().WithZone("").String()
+	ip := s.Addr().Addr().Unmap().WithZone("").String()
 	if iq.Payload().NS == ns0 {
 		return xmpp.TextEl(ns0, "ip", ip), nil
 	}
 	b := xmpp.Build(ns1, "address")
 	b.Open("", "ip").Text(ip).Close()
-	b.Open("", "port").Text(strconv.Itoa(int(s.Addr.Port()))).Close()
+	b.Open("", "port").Text(strconv.Itoa(int(s.Addr().Port()))).Close()
 	return b.Done(), nil
 }

@@ -10,6 +10,7 @@ package streammgmt
 
 import (
 	"context"
+	"crypto/rand"
 	"strconv"
 	"strings"
 	"time"
@@ -31,11 +32,9 @@ var Module = modules.Define("mod_stream_mgmt", modules.Spec[options]{
 })
 
 type options struct {
-	MaxAckQueue int
-	AckTimeout  time.Duration
-	Resend      string
-
-	// For resumption.
+	MaxAckQueue                     int
+	AckTimeout                      time.Duration
+	Resend                          string
 	ResumeTimeout, MaxResumeTimeout time.Duration
 	CacheSize                       int
 	CacheLifeTime                   time.Duration
@@ -48,24 +47,36 @@ func (o *options) Fields(f *config.Fields) {
 	f.Duration(&o.AckTimeout, "ack_timeout", time.Minute, "How long a client may take to acknowledge when it is asked to; beyond, its stream ends.").OrInfinity().Must(config.AtLeast(time.Second))
 	f.Enum(&o.Resend, "resend_on_timeout", string(sm.ResendAlways), "What becomes of messages that a client has not acknowledged when its stream ends: true routes them again, to the user's other clients or to where messages wait; if_offline does so if no other client is there; false, which is what ejabberd does where nothing is said, tells their senders.",
 		string(sm.ResendNever), string(sm.ResendAlways), string(sm.ResendIfOffline))
-	f.Duration(&o.ResumeTimeout, "resume_timeout", 5*time.Minute, "How long a broken stream can be resumed.").Unbuilt()
-	f.Duration(&o.MaxResumeTimeout, "max_resume_timeout", 0, "The longest time to resume that a client may ask for.").DefaultText("value of resume_timeout").Unbuilt()
-	f.IntOrInfinity(&o.CacheSize, "cache_size", 1000, "How many streams that have ended are remembered.").Must(config.AtLeast(1)).DefaultText("value of cache_size").Unbuilt()
-	f.Duration(&o.CacheLifeTime, "cache_life_time", 48*time.Hour, "How long a stream that has ended is remembered.").OrInfinity().Unbuilt()
+	f.Duration(&o.ResumeTimeout, "resume_timeout", 5*time.Minute, "How long a broken stream can be resumed; 0: it cannot.")
+	f.Duration(&o.MaxResumeTimeout, "max_resume_timeout", 0, "The longest time to resume that a client may ask for.").DefaultText("value of resume_timeout")
+	f.IntOrInfinity(&o.CacheSize, "cache_size", 1000, "How many streams that have ended are remembered.").Must(config.AtLeast(1)).DefaultText("value of cache_size")
+	f.Duration(&o.CacheLifeTime, "cache_life_time", 48*time.Hour, "How long a stream that has ended is remembered.").OrInfinity()
 	f.Enum(&o.QueueType, "queue_type", "ram", "Where stanzas wait to be acknowledged.", "ram", "file").DefaultText("value of queue_type").Unbuilt()
 }
 
 // mgmt is the module on one virtual host.
-type mgmt struct{ acks sm.Acks }
+type mgmt struct {
+	acks         sm.Acks
+	resume, most time.Duration
+}
 
 func start(h *modules.Host, o options) error {
-	m := &mgmt{sm.Acks{MaxQueue: o.MaxAckQueue, Timeout: o.AckTimeout, Resend: sm.Resend(o.Resend)}}
+	m := &mgmt{acks: sm.Acks{MaxQueue: o.MaxAckQueue, Timeout: o.AckTimeout, Resend: sm.Resend(o.Resend)}, resume: o.ResumeTimeout, most: max(o.MaxResumeTimeout, o.ResumeTimeout)}
 	if o.MaxAckQueue == config.Unlimited {
 		m.acks.MaxQueue = 0
 	}
 	if o.AckTimeout == config.Infinity {
 		m.acks.Timeout = 0
 	}
+	if o.CacheSize == config.Unlimited {
+		o.CacheSize = 0
+	}
+	if o.CacheLifeTime == config.Infinity {
+		o.CacheLifeTime = 0
+	}
+	h.Sessions.RememberEnded(o.CacheSize, o.CacheLifeTime)
+	sm.InlineFeatures.Add(h, hooks.Normal, inline)
+	sm.InlineBind.Add(h, hooks.Normal, m.bind)
 	sm.PostAuth.Add(h, hooks.Normal, offer)
 	sm.EarlyNonzas.Add(h, hooks.Normal, tooEarly)
 	sm.Nonzas.Add(h, hooks.Normal, m.element)
@@ -74,6 +85,28 @@ func start(h *modules.Host, o options) error {
 
 func offer(_ context.Context, features []*xmpp.Element, _ *sm.Stream) ([]*xmpp.Element, hooks.Flow) {
 	return append(features, xmpp.El(ns, "sm")), hooks.Next
+}
+
+// inline offers to resume, and to enable, together with the login.
+func inline(_ context.Context, i sm.Inline, _ *sm.Stream) (sm.Inline, hooks.Flow) {
+	i.Login = append(i.Login, xmpp.El(ns, "sm"))
+	i.Bind = append(i.Bind, ns)
+	return i, hooks.Next
+}
+
+// bind enables stream management for a client that binds by Bind 2 (XEP-0198 §10.2).
+func (m *mgmt) bind(_ context.Context, answers sm.Answers, b sm.Binding) (sm.Answers, hooks.Flow) {
+	el, c := b.Request.Child(ns, "enable"), b.Session.Counter()
+	if el == nil || c == nil {
+		return answers, hooks.Next
+	}
+	how, answer, e := m.enable(el)
+	if e != nil {
+		answer = failed(e)
+	} else {
+		c.Count(how, nil)
+	}
+	return append(answers, answer), hooks.Next
 }
 
 // known reports whether el is of XEP-0198 and something that clients send.
@@ -88,8 +121,8 @@ func known(el *xmpp.Element) bool {
 	return false
 }
 
-// tooEarly answers a client that has no session (XEP-0198 §3 and §6). There is
-// nothing to resume: streams end with their connection.
+// tooEarly answers a client that has no session (XEP-0198 §3 and §6). One that could
+// resume was answered by its connection.
 func tooEarly(_ context.Context, answer *xmpp.Element, n sm.EarlyNonza) (*xmpp.Element, hooks.Flow) {
 	el := n.Element
 	switch {
@@ -102,7 +135,13 @@ func tooEarly(_ context.Context, answer *xmpp.Element, n sm.EarlyNonza) (*xmpp.E
 	case el.Attr("previd") == "" || !isCount(el.Attr("h")):
 		return failed(xmpp.BadRequest.WithText("previd and h say what to resume")), hooks.Stop
 	}
-	return failed(xmpp.ItemNotFound.WithText("Previous session not found")), hooks.Stop
+	e := failed(xmpp.ItemNotFound.WithText("Previous session not found"))
+	if n.Stream.Sessions != nil {
+		if h, ok := n.Stream.Sessions.Ended(n.Stream.User, el.Attr("previd")); ok {
+			e = failedAt(h, xmpp.ItemNotFound.WithText("Previous session timed out"))
+		}
+	}
+	return e, hooks.Stop
 }
 
 // element answers what a client with a session says. What a connection that counts
@@ -130,16 +169,33 @@ func (m *mgmt) negotiate(c sm.Counter, el *xmpp.Element) *xmpp.Error {
 	case el.Name != "enable":
 		return xmpp.UnexpectedRequest.WithText("Stream management is not enabled")
 	}
+	how, answer, e := m.enable(el)
+	if e == nil {
+		c.Count(how, answer)
+	}
+	return e
+}
+
+// enable is what a client gets that asks for stream management by el.
+func (m *mgmt) enable(el *xmpp.Element) (how sm.Acks, answer *xmpp.Element, e *xmpp.Error) {
 	resume, hasResume := el.LookupAttr("resume")
 	most, hasMost := el.LookupAttr("max")
 	switch {
 	case hasResume && !isBool(resume):
-		return xmpp.BadRequest.WithText("resume is true or false")
+		return how, nil, xmpp.BadRequest.WithText("resume is true or false")
 	case hasMost && !isCount(most):
-		return xmpp.BadRequest.WithText("max is a number of seconds")
+		return how, nil, xmpp.BadRequest.WithText("max is a number of seconds")
 	}
-	c.Count(m.acks, xmpp.El(ns, "enabled"))
-	return nil
+	how = m.acks
+	b := xmpp.Build(ns, "enabled")
+	if yes := strings.Trim(resume, " \t\r\n"); m.resume > 0 && (yes == "true" || yes == "1") {
+		how.ID, how.Resume = rand.Text(), m.resume
+		if n, err := strconv.ParseUint(strings.Trim(most, " \t\r\n"), 10, 32); err == nil && n > 0 {
+			how.Resume = min(time.Duration(n)*time.Second, m.most)
+		}
+		b.Attr("id", how.ID).Attr("max", strconv.FormatInt(int64(how.Resume/time.Second), 10)).Attr("resume", "true")
+	}
+	return how, b.Done(), nil
 }
 
 // isBool reports whether s is an xs:boolean.
@@ -158,7 +214,14 @@ func isCount(s string) bool {
 }
 
 // failed is the answer to what cannot be done (XEP-0198 §6).
-func failed(e *xmpp.Error) *xmpp.Element {
-	b := xmpp.Build(ns, "failed").Open(xmpp.NSStanzas, string(e.Condition)).Close()
+func failed(e *xmpp.Error) *xmpp.Element { return fill(xmpp.Build(ns, "failed"), e) }
+
+// failedAt is failed for a client that is told how much was handled.
+func failedAt(h uint32, e *xmpp.Error) *xmpp.Element {
+	return fill(xmpp.Build(ns, "failed").Attr("h", strconv.FormatUint(uint64(h), 10)), e)
+}
+
+func fill(b *xmpp.Builder, e *xmpp.Error) *xmpp.Element {
+	b.Open(xmpp.NSStanzas, string(e.Condition)).Close()
 	return b.Open(xmpp.NSStanzas, "text").Attr("xml:lang", "en").Text(e.Text).Done()
 }

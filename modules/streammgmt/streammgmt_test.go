@@ -60,8 +60,8 @@ func TestEnable(t *testing.T) {
 	s := modtest.Start(t, "modules: {mod_stream_mgmt: {max_ack_queue: 7, ack_timeout: 9, resend_on_timeout: if_offline}}", streammgmt.Module)
 	for text, want := range map[string]string{
 		"<enable xmlns='" + ns + "'/>":                                           "<enabled xmlns='" + ns + "'/>",
-		"<enable xmlns='" + ns + "' resume='true' max='600' x='y'><z/></enable>": "<enabled xmlns='" + ns + "'/>",
-		"<enable xmlns='" + ns + "' resume=' 1 '/>":                              "<enabled xmlns='" + ns + "'/>",
+		"<enable xmlns='" + ns + "' resume='true' max='600' x='y'><z/></enable>": "max='300' resume='true'/>",
+		"<enable xmlns='" + ns + "' resume=' 1 ' max='9'/>":                      "max='9' resume='true'/>",
 		"<enable xmlns='" + ns + "' resume='perhaps'/>":                          "bad-request",
 		"<enable xmlns='" + ns + "' max='-1'/>":                                  "bad-request",
 		"<enable xmlns='" + ns + "' resume='true' max='4294967296'/>":            "bad-request",
@@ -71,9 +71,16 @@ func TestEnable(t *testing.T) {
 		if !done || !strings.Contains(got, want) {
 			t.Errorf("%s: %v %s", text, done, got)
 		}
-		if enabled := strings.HasPrefix(want, "<enabled"); w.Counts() != enabled {
+		if enabled := !strings.Contains(want, "bad"); w.Counts() != enabled {
 			t.Errorf("%s: counts: %v", text, w.Counts())
-		} else if enabled && *w.how != (sm.Acks{MaxQueue: 7, Timeout: 9 * time.Second, Resend: sm.ResendIfOffline}) {
+			continue
+		} else if !enabled {
+			continue
+		}
+		if resumes := strings.Contains(want, "resume"); resumes != (len(w.how.ID) >= 26) || resumes != (w.how.Resume > 0) || !strings.Contains(got, w.how.ID) {
+			t.Errorf("%s: %+v", text, *w.how)
+		}
+		if w.how.ID, w.how.Resume = "", 0; *w.how != (sm.Acks{MaxQueue: 7, Timeout: 9 * time.Second, Resend: sm.ResendIfOffline}) {
 			t.Errorf("%s: %+v", text, *w.how)
 		}
 	}
@@ -88,6 +95,27 @@ func TestDefaults(t *testing.T) {
 		say(t, s, w, "<enable xmlns='"+ns+"'/>")
 		if w.how == nil || *w.how != want {
 			t.Errorf("%s: %+v", yaml, w.how)
+		}
+	}
+}
+
+// A client whose stream has ended is told how much was handled; nobody else is.
+func TestFailedSaysHowMuchWasHandled(t *testing.T) {
+	s := modtest.Start(t, "modules: {mod_stream_mgmt: {cache_size: 1, resume_timeout: 0}}", streammgmt.Module)
+	w := new(wire)
+	if got, _ := say(t, s, w, "<enable xmlns='"+ns+"' resume='true'/>"); got != "<enabled xmlns='"+ns+"'/>" {
+		t.Errorf("resume_timeout 0: %s", got)
+	}
+	romeo, juliet := xmpp.MustParse("romeo@localhost"), xmpp.MustParse("juliet@localhost")
+	s.Sessions.StreamEnded("forgotten", romeo, 5)
+	s.Sessions.StreamEnded("id", romeo, 7)
+	for _, c := range []struct {
+		user     xmpp.JID
+		id, want string
+	}{{romeo, "id", "<failed xmlns='" + ns + "' h='7'>"}, {juliet, "id", "<failed xmlns='" + ns + "'>"}, {romeo, "forgotten", "<failed xmlns='" + ns + "'>"}} {
+		n := sm.EarlyNonza{Stream: &sm.Stream{User: c.user, Sessions: s.Sessions}, Element: element(t, "<resume xmlns='"+ns+"' previd='"+c.id+"' h='0'/>")}
+		if got := sm.EarlyNonzas.Run(t.Context(), s.Parts.Hooks, nil, n); got == nil || !strings.HasPrefix(got.XML(), c.want) {
+			t.Errorf("%s %s: %v", c.user, c.id, got)
 		}
 	}
 }

@@ -1,0 +1,192 @@
+package c2s_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/xmpp"
+)
+
+const streamID = "the-secret-of-romeo"
+
+// resumes lets clients resume their streams, and tells on the channels when a
+// session has begun to wait and was resumed.
+func (h *house) resumes(how sm.Acks) (pending, resumed chan *sm.Session) {
+	how.ID = streamID
+	if how.Resume == 0 {
+		how.Resume = time.Hour
+	}
+	h.acks(how)
+	sm.EarlyNonzas.Add(h.hook(), hooks.Normal, func(_ context.Context, _ *xmpp.Element, n sm.EarlyNonza) (*xmpp.Element, hooks.Flow) {
+		b := xmpp.Build(nsSM, "failed")
+		if _, ok := n.Stream.Sessions.Ended(n.Stream.User, n.Element.Attr("previd")); ok {
+			b.Attr("known", "yes")
+		}
+		return b.Done(), hooks.Stop
+	})
+	pending, resumed = make(chan *sm.Session, 9), make(chan *sm.Session, 9)
+	sm.SessionPending.Add(h.hook(), hooks.Normal, func(_ context.Context, s *sm.Session) { pending <- s })
+	sm.SessionResumed.Add(h.hook(), hooks.Normal, func(_ context.Context, s *sm.Session) { resumed <- s })
+	return pending, resumed
+}
+
+// returning is a client that has logged in and asks to resume.
+func (h *house) returning(user, id, count string) *stranger {
+	h.t.Helper()
+	s := h.connect()
+	s.open()
+	s.login(user)
+	s.send("<resume xmlns='" + nsSM + "' previd='" + id + "' h='" + count + "'/>")
+	return s
+}
+
+func (h *house) away(pending chan *sm.Session) *sm.Session {
+	h.t.Helper()
+	select {
+	case s := <-pending:
+		return s
+	case <-time.After(patience):
+		h.t.Fatal("no session waits to be resumed")
+	}
+	return nil
+}
+
+// What was not acknowledged comes again, then what came meanwhile, in order; the
+// session is the same.
+func TestResume(t *testing.T) {
+	h := newHouse(t, nil)
+	pending, resumed := h.resumes(sm.Acks{})
+	romeo := h.counted("romeo", "x")
+	session := h.session("romeo@localhost/x")
+	romeo.send(chat("juliet@localhost/none", "lost"))
+	romeo.until("lost")
+	for _, id := range []string{"2", "3"} {
+		session.Send(t.Context(), message("romeo@localhost/x", id, id))
+	}
+	romeo.until(">3<")
+	romeo.handles("2")
+	romeo.ask()
+	romeo.reset()
+	if h.away(pending) != session {
+		t.Fatal("another session waits")
+	}
+	session.Send(t.Context(), message("romeo@localhost/x", "4", "4"))
+	again := h.returning("romeo", streamID, "2")
+	again.until("<resumed xmlns='" + nsSM + "' previd='" + streamID + "' h='1'/>")
+	if s := h.away(resumed); s != session || h.session("romeo@localhost/x") != session {
+		t.Fatal("another session was resumed")
+	}
+	session.Send(t.Context(), message("romeo@localhost/x", "5", "5"))
+	if got := strings.Join(bodies(again.until(">5</body>")), " "); got != "3 4 5" {
+		t.Errorf("resumed with %s", got)
+	}
+	again.handles("5")
+	if got := again.ask(); got != "1" {
+		t.Errorf("h goes on at %s", got)
+	}
+	if session.Addr().String() != again.tcp.LocalAddr().String() {
+		t.Errorf("the session is at %s", session.Addr())
+	}
+	if strings.Contains(h.log.String(), streamID) {
+		t.Error("the id is in the log")
+	}
+}
+
+// A client that resumes while its old connection seems to live takes over.
+func TestResumeTakesOver(t *testing.T) {
+	h := newHouse(t, nil)
+	h.resumes(sm.Acks{})
+	old := h.counted("romeo", "x")
+	session := h.session("romeo@localhost/x")
+	for i := range 3 {
+		young := h.returning("romeo", streamID, "0")
+		young.until("<resumed ")
+		if got := old.rest(); !strings.Contains(got, "<conflict ") {
+			t.Errorf("%d: the old stream ends with %s", i, got)
+		}
+		session.Send(t.Context(), message("romeo@localhost/x", "m", "m"))
+		young.until("<body>m</body>")
+		old = young
+	}
+}
+
+// Nobody resumes the stream of another account, or with a guess, or one that has
+// ended.
+func TestResumeIsRefused(t *testing.T) {
+	h := newHouse(t, nil)
+	pending, _ := h.resumes(sm.Acks{})
+	romeo := h.counted("romeo", "x")
+	romeo.reset()
+	h.away(pending)
+	thief := h.returning("juliet", streamID, "0")
+	thief.until("<failed xmlns='" + nsSM + "'/>")
+	if got := thief.bind("y"); !strings.Contains(got, "juliet@localhost/y") {
+		t.Errorf("bind after a failure: %s", got)
+	}
+	h.returning("romeo", "guess", "0").until("<failed xmlns='" + nsSM + "'/>")
+	h.returning("romeo", streamID, "7").until("<handled-count-too-high xmlns='" + nsSM + "' h='7' send-count='0'/>")
+	back := h.returning("romeo", streamID, "0")
+	back.until("<resumed ")
+	back.send(farewell)
+	back.rest()
+	h.returning("romeo", streamID, "0").until("<failed xmlns='" + nsSM + "' known='yes'/>")
+}
+
+// A session that nobody resumes ends, and what waits is routed again.
+func TestResumeTooLate(t *testing.T) {
+	h := newHouse(t, nil)
+	pending, _ := h.resumes(sm.Acks{Resend: sm.ResendAlways})
+	kept := h.keep()
+	h.counted("romeo", "x").reset()
+	session := h.away(pending)
+	session.Send(t.Context(), message("romeo@localhost/x", "1", "1"))
+	if !session.ResumeWithin(time.Millisecond) {
+		t.Fatal("the time cannot be changed")
+	}
+	<-session.Done()
+	<-kept.came
+	if session.ResumeWithin(time.Hour) {
+		t.Error("a session that is over can be resumed")
+	}
+}
+
+// What waits for a client is bounded.
+func TestTooMuchWaits(t *testing.T) {
+	h := newHouse(t, nil)
+	pending, _ := h.resumes(sm.Acks{MaxQueue: 2, Resend: sm.ResendAlways})
+	kept := h.keep()
+	h.counted("romeo", "x").reset()
+	session := h.away(pending)
+	for _, id := range []string{"1", "2", "3"} {
+		session.Send(t.Context(), message("romeo@localhost/x", id, id))
+	}
+	<-session.Done()
+	for range 3 {
+		<-kept.came
+	}
+}
+
+// Counters wrap around while the client is away.
+func TestResumeWrapsAround(t *testing.T) {
+	h := newHouse(t, nil)
+	pending, _ := h.resumes(sm.Acks{})
+	romeo := h.counted("romeo", "x")
+	h.conn("romeo@localhost/x").Sent(1<<32 - 1)
+	h.conn("romeo@localhost/x").Handled(1<<32 - 1)
+	romeo.reset()
+	session := h.away(pending)
+	for _, id := range []string{"1", "2"} {
+		session.Send(t.Context(), message("romeo@localhost/x", id, id))
+	}
+	back := h.returning("romeo", streamID, "0")
+	back.until("h='4294967295'/>")
+	if got := strings.Join(bodies(back.until(">2</body>")), " "); got != "2" {
+		t.Errorf("got %s", got)
+	}
+	back.send("<presence to='elsewhere.invalid' type='unavailable'/>")
+	back.settles("0")
+}
