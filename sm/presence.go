@@ -270,6 +270,19 @@ func (ss *Sessions) Recall(ctx context.Context, s *Session) {
 	}
 }
 
+// Directed reports whether the client has sent directed presence (RFC 6121 §4.6) to
+// j or to its bare address. It is known on the session's own node only.
+func (s *Session) Directed(j xmpp.JID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.directed) == 0 {
+		return false
+	}
+	_, full := s.directed[j]
+	_, bare := s.directed[j.Bare()]
+	return full || bare
+}
+
 func (s *Session) undirect(to xmpp.JID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

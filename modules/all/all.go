@@ -9,6 +9,7 @@ import (
 	"github.com/gabberd/gabberd/modules/announce"
 	"github.com/gabberd/gabberd/modules/authfast"
 	"github.com/gabberd/gabberd/modules/blocking"
+	"github.com/gabberd/gabberd/modules/blockstrangers"
 	"github.com/gabberd/gabberd/modules/caps"
 	"github.com/gabberd/gabberd/modules/carboncopy"
 	"github.com/gabberd/gabberd/modules/clientstate"
@@ -20,6 +21,7 @@ import (
 	"github.com/gabberd/gabberd/modules/mam"
 	"github.com/gabberd/gabberd/modules/offline"
 	"github.com/gabberd/gabberd/modules/ping"
+	"github.com/gabberd/gabberd/modules/prescounter"
 	"github.com/gabberd/gabberd/modules/privacy"
 	"github.com/gabberd/gabberd/modules/private"
 	"github.com/gabberd/gabberd/modules/push"
@@ -41,6 +43,7 @@ var Modules = []modules.Module{
 	adminextra.Module,
 	announce.Module,
 	authfast.Module,
+	blockstrangers.Module,
 	blocking.Module,
 	caps.Module,
 	carboncopy.Module,
@@ -53,6 +56,7 @@ var Modules = []modules.Module{
 	mam.Module,
 	offline.Module,
 	ping.Module,
+	prescounter.Module,
 	privacy.Module,
 	private.Module,
 	push.Module,
