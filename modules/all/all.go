@@ -28,6 +28,7 @@ import (
 	"github.com/gabberd/gabberd/modules/register"
 	"github.com/gabberd/gabberd/modules/roster"
 	"github.com/gabberd/gabberd/modules/scramupgrade"
+	"github.com/gabberd/gabberd/modules/sharedroster"
 	"github.com/gabberd/gabberd/modules/sic"
 	"github.com/gabberd/gabberd/modules/stats"
 	"github.com/gabberd/gabberd/modules/streammgmt"
@@ -63,6 +64,7 @@ var Modules = []modules.Module{
 	register.Module,
 	roster.Module,
 	scramupgrade.Module,
+	sharedroster.Module,
 	sic.Module,
 	stats.Module,
 	streammgmt.Module,

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -35,6 +36,21 @@ var (
 	ProcessItem = hooks.NewFold[Item, xmpp.JID]("roster_process_item", "A user (bare address) has set a contact in his roster; it is about to be stored.")
 	// RemoteAccess is about an IQ from somebody else to the user's bare address.
 	RemoteAccess = hooks.NewFold[bool, *xmpp.Stanza]("roster_remote_access", "Somebody asks for or changes another's roster. True lets him.")
+)
+
+// A Sight is what a user's clients shall see of a contact, where that is more than
+// what is stored.
+type Sight struct {
+	User, Contact xmpp.JID // the user's is bare
+	Item          *Item    // nil: the contact is not in the roster any more
+}
+
+// What modules need that put contacts of their own into rosters.
+var (
+	// Own is answered by the roster's own store at priority 50.
+	Own = hooks.NewFold[*Item, sm.Pair]("roster_own_item", "A contact as the user has put him into his roster, nil if he has not.")
+	// Push tells the user's clients on this node that have asked for the roster.
+	Push = hooks.NewEvent[Sight]("roster_push", "A module has a contact in a user's roster changed, as the user's clients see it.")
 )
 
 // A Change is a contact in a user's roster that is not stored as it was. What it

@@ -77,6 +77,8 @@ func start(h *modules.Host, o options) error {
 	sm.JIDInfo.Add(h, hooks.Normal, m.standing)
 	Get.Add(h, hooks.Normal, m.stored)
 	Waiting.Add(h, hooks.Normal, m.waiting)
+	Own.Add(h, hooks.Normal, m.own)
+	Push.Add(h, hooks.Normal, m.show)
 	auth.Removed.Add(h, hooks.Normal, m.removeUser)
 	m.listen()
 	h.Command(m.commands()...)
@@ -161,6 +163,29 @@ func (m *roster) stored(ctx context.Context, acc Contents, user xmpp.JID) (Conte
 		acc.Items = append(acc.Items, l.items...)
 	}
 	return acc, hooks.Next
+}
+
+// own is what the user himself has put into his roster of somebody.
+func (m *roster) own(ctx context.Context, acc *Item, p sm.Pair) (*Item, hooks.Flow) {
+	l, err := m.lists(ctx, p.User)
+	if err != nil {
+		m.host.Log.Error("a contact is not known: the roster cannot be read", "user", p.User.String(), "error", err)
+		return acc, hooks.Next
+	}
+	if _, ok := l.of[p.Other]; !ok {
+		return acc, hooks.Next
+	}
+	for i := range l.items {
+		if l.items[i].JID == p.Other {
+			return &l.items[i], hooks.Next
+		}
+	}
+	return acc, hooks.Next
+}
+
+// show tells clients what another module has made of a contact.
+func (m *roster) show(ctx context.Context, s Sight) {
+	push(ctx, m.listeners(s.User), Change{User: s.User, Contact: s.Contact}, s.Item)
 }
 
 // removeUser takes leave of everybody on behalf of a user who is no more.
