@@ -17,6 +17,7 @@ import (
 	"github.com/gabberd/gabberd/modules/configure"
 	"github.com/gabberd/gabberd/modules/disco"
 	"github.com/gabberd/gabberd/modules/fail2ban"
+	"github.com/gabberd/gabberd/modules/jidprep"
 	"github.com/gabberd/gabberd/modules/last"
 	"github.com/gabberd/gabberd/modules/mam"
 	"github.com/gabberd/gabberd/modules/offline"
@@ -28,10 +29,12 @@ import (
 	"github.com/gabberd/gabberd/modules/register"
 	"github.com/gabberd/gabberd/modules/roster"
 	"github.com/gabberd/gabberd/modules/scramupgrade"
+	"github.com/gabberd/gabberd/modules/servicelog"
 	"github.com/gabberd/gabberd/modules/sharedroster"
 	"github.com/gabberd/gabberd/modules/sic"
 	"github.com/gabberd/gabberd/modules/stats"
 	"github.com/gabberd/gabberd/modules/streammgmt"
+	"github.com/gabberd/gabberd/modules/tombstones"
 	"github.com/gabberd/gabberd/modules/vcard"
 	"github.com/gabberd/gabberd/modules/vcardxupdate"
 	"github.com/gabberd/gabberd/modules/version"
@@ -53,6 +56,7 @@ var Modules = []modules.Module{
 	configure.Module,
 	disco.Module,
 	fail2ban.Module,
+	jidprep.Module,
 	last.Module,
 	mam.Module,
 	offline.Module,
@@ -64,10 +68,12 @@ var Modules = []modules.Module{
 	register.Module,
 	roster.Module,
 	scramupgrade.Module,
+	servicelog.Module,
 	sharedroster.Module,
 	sic.Module,
 	stats.Module,
 	streammgmt.Module,
+	tombstones.Module,
 	vcard.Module,
 	vcardxupdate.Module,
 	version.Module,
