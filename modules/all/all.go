@@ -7,6 +7,7 @@ import (
 	"github.com/gabberd/gabberd/modules/adhocapi"
 	"github.com/gabberd/gabberd/modules/adminextra"
 	"github.com/gabberd/gabberd/modules/announce"
+	"github.com/gabberd/gabberd/modules/antispam"
 	"github.com/gabberd/gabberd/modules/authfast"
 	"github.com/gabberd/gabberd/modules/blocking"
 	"github.com/gabberd/gabberd/modules/blockstrangers"
@@ -47,6 +48,7 @@ var Modules = []modules.Module{
 	adminextra.Module,
 	announce.Module,
 	authfast.Module,
+	antispam.Module,
 	blockstrangers.Module,
 	blocking.Module,
 	caps.Module,
