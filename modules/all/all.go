@@ -20,6 +20,7 @@ import (
 	"github.com/gabberd/gabberd/modules/fail2ban"
 	"github.com/gabberd/gabberd/modules/jidprep"
 	"github.com/gabberd/gabberd/modules/last"
+	"github.com/gabberd/gabberd/modules/limitstrangers"
 	"github.com/gabberd/gabberd/modules/mam"
 	"github.com/gabberd/gabberd/modules/offline"
 	"github.com/gabberd/gabberd/modules/ping"
@@ -47,10 +48,10 @@ var Modules = []modules.Module{
 	adhocapi.Module,
 	adminextra.Module,
 	announce.Module,
-	authfast.Module,
 	antispam.Module,
-	blockstrangers.Module,
+	authfast.Module,
 	blocking.Module,
+	blockstrangers.Module,
 	caps.Module,
 	carboncopy.Module,
 	clientstate.Module,
@@ -60,6 +61,7 @@ var Modules = []modules.Module{
 	fail2ban.Module,
 	jidprep.Module,
 	last.Module,
+	limitstrangers.Module,
 	mam.Module,
 	offline.Module,
 	ping.Module,
