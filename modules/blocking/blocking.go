@@ -126,7 +126,7 @@ func (m *blocking) list(ctx context.Context, user, asker xmpp.JID) (*xmpp.Elemen
 }
 
 func (m *blocking) edit(ctx context.Context, e privacy.Edit) error {
-	return privacy.Block.Run(ctx, m.host.Hooks(), nil, e)
+	return privacy.Block.Run(ctx, m.host.Hooks(), privacy.Outcome{}, e).Err
 }
 
 // readItems reads the addresses in a request, and what is said about them.

@@ -199,8 +199,8 @@ func (m *privacy) blocked(ctx context.Context, acc Blocklist, user xmpp.JID) (Bl
 }
 
 // block does what mod_blocking is asked for.
-func (m *privacy) block(ctx context.Context, acc error, e Edit) (error, hooks.Flow) {
-	if acc != nil {
+func (m *privacy) block(ctx context.Context, acc Outcome, e Edit) (Outcome, hooks.Flow) {
+	if acc.Err != nil {
 		return acc, hooks.Stop
 	}
 	c := Change{User: e.User, Blocked: e.Block, Freed: e.Unblock, All: e.All}
@@ -211,7 +211,7 @@ func (m *privacy) block(ctx context.Context, acc error, e Edit) (error, hooks.Fl
 		}
 		return d, nil
 	})
-	return err, hooks.Next
+	return Outcome{err}, hooks.Next
 }
 
 // draft is what e makes of the default list, which may be nil.

@@ -41,6 +41,9 @@ type Edit struct {
 	All     bool // unblock all
 }
 
+// An Outcome is what has become of an Edit.
+type Outcome struct{ Err error } // nil: it is stored
+
 // The hooks with which mod_blocking reads and changes the default list. They are
 // answered by this module at priority 50, and wait for the database.
 var (
@@ -52,5 +55,5 @@ var (
 			user, err = xmpp.Parse(words[0])
 			return l, user.Bare(), err
 		})
-	Block = hooks.NewFold[error, Edit]("privacy_block", "A user blocks or unblocks addresses. What comes out is why that is not stored.")
+	Block = hooks.NewFold[Outcome, Edit]("privacy_block", "A user blocks or unblocks addresses. What comes out says why that is not stored.")
 )
