@@ -51,8 +51,8 @@ type unacked struct {
 // Counts reports whether stanzas are counted. It is for the goroutine that reads.
 func (c *Conn) Counts() bool { return c.out.acks != nil }
 
-// Count writes el, unless that is nil, and counts stanzas from then on, unless it does so already. It is
-// for the goroutine that reads.
+// Count writes el, unless it is nil, and counts stanzas from then on, unless it does
+// so already. It is for the goroutine that reads.
 func (c *Conn) Count(how sm.Acks, el *xmpp.Element) bool {
 	o := &c.out
 	if o.acks != nil {
@@ -62,7 +62,7 @@ func (c *Conn) Count(how sm.Acks, el *xmpp.Element) bool {
 	a.handled.settled, a.handled.tell = a.handled.moved, a.tellHandled
 	a.owner.Store(c)
 	o.mu.Lock()
-	if !o.gone && !o.closing && el != nil {
+	if el != nil && !o.gone && !o.closing {
 		b := o.open()
 		*b = el.AppendXML(*b, xmpp.NSClient)
 	}

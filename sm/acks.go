@@ -11,9 +11,10 @@ import (
 // wire to agree on that is the business of others; the connection itself counts,
 // asks, answers, and finds another way for what was not acknowledged.
 type Counter interface {
-	// Count writes el, unless that is nil, and counts in both directions from then on. False says that
-	// the connection counts already: then nothing is done. It is for handlers of
-	// Nonzas, which run on the goroutine that reads the client's stream.
+	// Count writes el, unless it is nil, and counts in both directions from then on.
+	// False says that the connection counts already: then nothing is done. It is for
+	// handlers of Nonzas and InlineBind, which run on the goroutine that reads the
+	// client's stream.
 	Count(a Acks, el *xmpp.Element) bool
 	// Counts reports whether the connection counts. It is for the same handlers.
 	Counts() bool

@@ -34,7 +34,9 @@ func (w *wire) Count(how sm.Acks, el *xmpp.Element) bool {
 		return false
 	}
 	w.how = &how
-	w.Tell(el)
+	if el != nil {
+		w.Tell(el)
+	}
 	return true
 }
 
@@ -82,6 +84,34 @@ func TestEnable(t *testing.T) {
 		}
 		if w.how.ID, w.how.Resume = "", 0; *w.how != (sm.Acks{MaxQueue: 7, Timeout: 9 * time.Second, Resend: sm.ResendIfOffline}) {
 			t.Errorf("%s: %+v", text, *w.how)
+		}
+	}
+}
+
+func TestBind2Counts(t *testing.T) {
+	s := modtest.Start(t, "modules: {mod_stream_mgmt: {max_ack_queue: 7}}", streammgmt.Module)
+	if in := sm.InlineFeatures.Run(t.Context(), s.Parts.Hooks, sm.Inline{}, nil); len(in.Bind) != 1 || in.Bind[0] != ns || len(in.Login) != 1 {
+		t.Errorf("offered: %+v", in)
+	}
+	for text, want := range map[string]string{
+		"<enable xmlns='" + ns + "' resume='true'/>": "<enabled xmlns='" + ns + "' id='",
+		"<enable xmlns='" + ns + "'/>":               "<enabled xmlns='" + ns + "'/>",
+		"<enable xmlns='" + ns + "' resume='?'/>":    "bad-request",
+		"": "",
+	} {
+		w := new(wire)
+		a := sm.InlineBind.Run(t.Context(), s.Parts.Hooks, nil, sm.Binding{
+			Session: sm.NewSession(xmpp.MustParse("romeo@localhost/orchard"), w), Request: element(t, "<bind xmlns='urn:xmpp:bind:0'>"+text+"</bind>"),
+		})
+		got := ""
+		for _, el := range a {
+			got += el.XML()
+		}
+		if !strings.Contains(got, want) || want == "" && got != "" || len(w.said) != 0 {
+			t.Errorf("%s: %s, and beside it %q", text, got, w.said)
+		}
+		if w.Counts() != strings.HasPrefix(want, "<enabled") {
+			t.Errorf("%s: counts: %v", text, w.Counts())
 		}
 	}
 }
