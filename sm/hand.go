@@ -130,6 +130,12 @@ func handJID(_ context.Context, words []string) (xmpp.JID, error) {
 	return xmpp.Parse(words[0])
 }
 
+// handInArchive reads the words STANZA of a message of which nothing is known.
+func handInArchive(ctx context.Context, words []string) (bool, *xmpp.Stanza, error) {
+	st, err := handStanza(ctx, words)
+	return false, st, err
+}
+
 // handContacts reads the words JID.
 func handContacts(ctx context.Context, words []string) (Contacts, xmpp.JID, error) {
 	j, err := handJID(ctx, words)

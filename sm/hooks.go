@@ -27,6 +27,10 @@ var (
 	InlineBind     = hooks.NewFold[Answers, Binding]("c2s_handle_bind2_inline", "A client is about to have a session by Bind 2. Handlers switch on what it has asked for, and add their answers.")
 )
 
+// InArchive is asked before a message is thrown away because the archive has it. It
+// may wait for the database.
+var InArchive = hooks.NewFold[bool, *xmpp.Stanza]("message_in_archive", "Is a message that waits for its recipient in his archive?").ByHand("STANZA", handInArchive)
+
 // The hooks of a session's life, in the order in which they run.
 var (
 	Opened      = hooks.NewEvent[*Session]("sm_register_connection_hook", "A client has bound a resource.").ByHand("JID", handSession)

@@ -93,6 +93,8 @@ func start(h *modules.Host, o options) error {
 	sm.Receive.Add(h, hooks.Normal, m.received)
 	sm.Offline.Add(h, 49, m.homeless)
 	sm.IsArchived.Add(h, hooks.Normal, m.isArchived)
+	sm.InArchive.Add(h, hooks.Normal, m.inArchive)
+	sm.InlineBind.Add(h, hooks.Normal, m.bound)
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 	PrefsChanged.AddEverywhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.prefs.Forget(user) })
 	local.ClearCache.AddEverywhere(h, hooks.Normal, func(context.Context, *local.Host) { m.prefs.Clear() })
@@ -164,4 +166,33 @@ func (m *mam) clear(ctx context.Context, user xmpp.JID, peer *xmpp.JID) error {
 // if the operator takes it that his clients look.
 func (m *mam) isArchived(_ context.Context, yes bool, st *xmpp.Stanza) (bool, hooks.Flow) {
 	return yes || m.AssumeMAMUsage && archived(st, st.To.Bare()), hooks.Next
+}
+
+// inArchive looks for a message in the archive of whom it is for.
+func (m *mam) inArchive(ctx context.Context, yes bool, st *xmpp.Stanza) (bool, hooks.Flow) {
+	user := st.To.Bare()
+	if yes || !archived(st, user) {
+		return yes, hooks.Next
+	}
+	for el := range st.Children() {
+		if !by(el, user) {
+			continue
+		}
+		if id, err := parseID(el.Attr("id")); err == nil {
+			there, err := m.store.has(ctx, user, id)
+			return there && err == nil, hooks.Next // what cannot be told is not thrown away
+		}
+	}
+	return false, hooks.Next
+}
+
+// bound tells a client that binds by Bind 2 where its archive ends, from where it has
+// to look (XEP-0386 §3.2).
+func (m *mam) bound(ctx context.Context, a sm.Answers, b sm.Binding) (sm.Answers, hooks.Flow) {
+	el, err := m.metadata(ctx, b.Session.JID.Bare())
+	if err != nil {
+		m.host.Log.Error("a client is not told where its archive ends", "user", b.Session.JID.Bare().String(), "error", err)
+		return a, hooks.Next
+	}
+	return append(a, el), hooks.Next
 }

@@ -127,6 +127,7 @@ func start(h *modules.Host, o options) error {
 	sm.SelfPresent.Add(h, hooks.Last, m.before)
 	sm.Present.Add(h, hooks.Normal, m.came)
 	sm.Unpresent.Add(h, hooks.Normal, m.left)
+	sm.InlineBind.Add(h, hooks.Normal, m.bound)
 	auth.Removed.Add(h, hooks.Normal, m.removeUser)
 	m.listen()
 	m.offerChoice()
