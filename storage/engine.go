@@ -71,6 +71,7 @@ type base struct {
 	queue   *queue
 
 	migrated migrations
+	jobs     jobs
 }
 
 // bound limits ctx to sql_query_timeout.

@@ -1,5 +1,12 @@
 package storage
 
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
 // A Job is something to be done about rows, once they are committed: it is written
 // in the same transaction as they are, so that both are there or neither is.
 type Job struct {
@@ -9,24 +16,113 @@ type Job struct {
 	Data  []byte // what to do, for whoever does it
 }
 
+// String says all but what is to be done, for traces.
+func (j Job) String() string {
+	return fmt.Sprintf("%s %s (%s) %d bytes", j.Queue, j.Key, j.Group, len(j.Data))
+}
+
 // Jobs is the tables that jobs are in, of the keeper "gabberd_jobs".
+//
+// The columns of gabberd_jobs: state is 0 while a job waits, 1 when it is done and
+// only its key is still remembered, 2 when it was given up. at is when it may be
+// tried again, was done, or was given up; at and created are microseconds since
+// 1970. The key comes first in the unique index so that no planner takes that
+// index for a way to read a queue in order, which is what id is for.
+//
+// gabberd_job_leases says who works on a queue: beat grows while he lives.
 var Jobs = []Version{{
 	Table{
 		Name: "gabberd_jobs",
 		Columns: "id bigserial, server_host text, queue text, key text, grp text, data blob, " +
-			"created_at timestamp default",
-		Indexes: "unique(id); unique(server_host, queue, key)",
+			"state smallint default, tries integer default, at bigint default, error text default, created bigint",
+		Indexes: "unique(id); unique(key, queue, server_host)",
+	},
+	Table{
+		Name:    "gabberd_job_leases",
+		Columns: "queue text, server_host text, owner text, beat bigint",
+		Indexes: "unique(queue, server_host)",
 	},
 }}
 
-const insertJob = `INSERT INTO gabberd_jobs ({server_host,} queue, key, grp, data) VALUES ({?host,} ?, ?, ?, ?)
-	ON CONFLICT ({server_host,} queue, key) DO NOTHING`
+// JobsKeeper is the name under which Jobs are marked in the database.
+const JobsKeeper = "gabberd_jobs"
+
+const insertJob = `INSERT INTO gabberd_jobs ({server_host,} queue, key, grp, data, created) VALUES ({?host,} ?, ?, ?, ?, ?)
+	ON CONFLICT DO NOTHING`
 
 // QueueWith is QueueAll for statements that come with jobs. Whoever makes jobs has
-// made the tables (DB.Migrate with Jobs).
+// made the tables (Migrate with JobsKeeper and Jobs); where nobody has, the error
+// says so and nothing is queued. When the jobs are committed, those are told who asked with OnJobs.
 func (db *DB) QueueWith(jobs []Job, statements ...Statement) (*Ticket, error) {
-	for _, j := range jobs {
-		statements = append(statements[:len(statements):len(statements)], Statement{insertJob, []any{j.Queue, j.Key, j.Group, j.Data}})
+	if len(jobs) == 0 {
+		return db.QueueAll(statements...)
 	}
-	return db.QueueAll(statements...)
+	if !db.base.jobs.kept() {
+		return nil, fmt.Errorf("%s has no tables for jobs: the module that makes them uses another db_type", db)
+	}
+	now := time.Now().UnixMicro()
+	statements = statements[:len(statements):len(statements)]
+	for _, j := range jobs {
+		statements = append(statements, Statement{insertJob, []any{j.Queue, j.Key, j.Group, j.Data, now}})
+	}
+	t, err := db.QueueAll(statements...)
+	if err != nil {
+		return nil, err
+	}
+	t.Then(db.base.jobs.committed)
+	return t, nil
+}
+
+// OnJobs has f called when jobs were committed by this server, whichever queue they
+// are in, until stop is called. f is called by the goroutine that commits and must
+// not block.
+func (db *DB) OnJobs(f func()) (stop func()) { return db.base.jobs.listen(f) }
+
+// Overtakes reports whether several writers commit to the database at once: then a
+// row may become visible later than one with a higher number.
+func (db *DB) Overtakes() bool { return db.base.engine.dialect() == postgres }
+
+// Same reports whether o is the same database, for whichever host.
+func (db *DB) Same(o *DB) bool { return db.base == o.base }
+
+// jobs is what a database knows of those who work on jobs.
+type jobs struct {
+	mu        sync.RWMutex
+	there     bool // the tables
+	listeners []*func()
+}
+
+func (j *jobs) keep() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.there = true
+}
+
+func (j *jobs) kept() bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return j.there
+}
+
+func (j *jobs) listen(f func()) (stop func()) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.listeners = append(j.listeners, &f)
+	return func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.listeners = slices.DeleteFunc(j.listeners, func(o *func()) bool { return o == &f })
+	}
+}
+
+// committed is told the fate of a ticket with jobs.
+func (j *jobs) committed(err error) {
+	if err != nil {
+		return
+	}
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	for _, f := range j.listeners {
+		(*f)()
+	}
 }

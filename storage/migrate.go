@@ -50,6 +50,9 @@ func (db *DB) Migrate(ctx context.Context, module string, versions ...Version) e
 		b.migrated.done = map[string]int{}
 	}
 	b.migrated.done[module] = len(versions)
+	if module == JobsKeeper {
+		b.jobs.keep()
+	}
 	return nil
 }
 
