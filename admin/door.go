@@ -15,6 +15,8 @@ func (r *Registry) Control(ctx context.Context, req control.Request, a *control.
 	if req.Version != nil {
 		d.version = *req.Version
 	}
+	req = r.spoken(req, d.version)
+	d.req = req
 	name := plain(req.Command)
 	if _, declared := r.Lookup(name, d.version); !declared || name == "help" {
 		switch name {
@@ -61,7 +63,8 @@ func (d *ctlDoor) call(ctx context.Context) (*Result, error) {
 		}
 		who.Account = account
 	}
-	return d.r.Call(ctx, who, d.req.Command, d.version, Words(d.req.Args...))
+	about, _ := d.r.Lookup(d.req.Command, d.version)
+	return d.r.Call(ctx, who, d.req.Command, d.version, arguments(&about, d.req.Args))
 }
 
 // show prints a result that is there.
