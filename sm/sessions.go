@@ -78,6 +78,9 @@ func New(domain string, p Parts) *Sessions {
 		accounts: p.Accounts, settings: p.Settings, log: p.Log}
 }
 
+// Node is the name of this node, empty on a server that is alone.
+func (ss *Sessions) Node() string { return ss.node }
+
 // Open makes s known, so that it is routed to. Older sessions with the same
 // address are replaced, on whichever node: their streams end with conflict, and
 // Open waits a bounded time for that. Should a newer one exist already, s ends. If

@@ -22,6 +22,7 @@ import (
 	"github.com/gabberd/gabberd/modules/last"
 	"github.com/gabberd/gabberd/modules/limitstrangers"
 	"github.com/gabberd/gabberd/modules/mam"
+	"github.com/gabberd/gabberd/modules/msgforward"
 	"github.com/gabberd/gabberd/modules/offline"
 	"github.com/gabberd/gabberd/modules/ping"
 	"github.com/gabberd/gabberd/modules/prescounter"
@@ -63,6 +64,7 @@ var Modules = []modules.Module{
 	last.Module,
 	limitstrangers.Module,
 	mam.Module,
+	msgforward.Module,
 	offline.Module,
 	ping.Module,
 	prescounter.Module,

@@ -1,0 +1,179 @@
+package msgforward
+
+import (
+	"context"
+	"time"
+)
+
+// housekeeping is what a worker does now and then.
+type housekeeping struct {
+	next   time.Time
+	polled time.Time // when the queue was last read to its end
+	marks  []mark
+	rescan bool
+}
+
+// A mark is how far the queue had been read at some time.
+type mark struct {
+	at time.Time
+	id int64
+}
+
+// before is how far the queue had been read then; 0 if that is not known.
+func (h *housekeeping) before(t time.Time) int64 {
+	var id int64
+	for _, m := range h.marks {
+		if m.at.After(t) {
+			break
+		}
+		id = m.id
+	}
+	return id
+}
+
+// forgetMarks drops marks that nobody will ask for.
+func (h *housekeeping) forgetMarks(t time.Time) {
+	for len(h.marks) > 1 && !h.marks[1].at.After(t) {
+		h.marks = h.marks[1:]
+	}
+}
+
+// keepHouse does what is due: looking for what was overlooked, counting, keeping
+// the queue within its bound, forgetting.
+func (w *worker) keepHouse(ctx context.Context, now time.Time) {
+	h := &w.house
+	every := pollAlone
+	if w.Overtakes() {
+		every = pollShared
+	}
+	if now.Sub(h.polled) >= every {
+		h.polled, w.end = now, false
+	}
+	if h.rescan {
+		h.rescan = false
+		w.look(ctx, 0, now)
+		w.recount(ctx)
+	}
+	if now.Before(h.next) {
+		return
+	}
+	if h.next.IsZero() {
+		w.recount(ctx)
+	}
+	h.next = now.Add(houseEvery)
+	if w.Overtakes() {
+		w.look(ctx, h.before(now.Add(-overtakeTime)), now)
+	}
+	n, err := w.countAfter(ctx, w.lanes.lowest(w.cursor))
+	if err != nil {
+		return // the database is away, which others say
+	}
+	if n.waiting > 100_000 {
+		h.next = now.Add(6 * houseEvery) // counting takes its time
+	}
+	w.limit(ctx, n, now)
+	w.count.queue(w, n)
+	w.clean(ctx, now)
+}
+
+// recount counts everything, also dead letters.
+func (w *worker) recount(ctx context.Context) {
+	n, err := w.store.count(ctx)
+	if err != nil {
+		return
+	}
+	w.count.begin(w, n)
+}
+
+// look reads jobs that wait in a part of the queue that was read already: those
+// that were committed after others with higher numbers, and revived ones.
+func (w *worker) look(ctx context.Context, from int64, now time.Time) {
+	var strays []int64
+	err := w.between(ctx, from, w.cursor, func(id int64, group string) {
+		if !w.lanes.known(id, group) && len(strays) < windowJobs {
+			strays = append(strays, id)
+		}
+	})
+	for _, id := range strays {
+		if err != nil {
+			break
+		}
+		var j *job
+		if j, err = w.one(ctx, id); err == nil && j != nil {
+			w.lanes.stray(j, now)
+			w.lanes.settle(w.lanes.byName[laneName(j.group, j.id)], now)
+		}
+	}
+	w.house.rescan = w.house.rescan || len(strays) == windowJobs
+}
+
+// limit keeps the queue within its bounds: what is too much, and what is too old,
+// goes to the dead letters.
+func (w *worker) limit(ctx context.Context, n numbers, now time.Time) {
+	for excess := n.waiting - int64(w.d.MaxQueue); excess > 0; {
+		gone := w.buryFirst(ctx, now.Add(time.Hour), int(min(excess, maxIDs)), now, "the queue was full")
+		if gone == 0 {
+			break
+		}
+		excess -= gone
+	}
+	if n.oldest > 0 && w.d.Retry.tooOld(n.oldest, now) {
+		w.buryFirst(ctx, now.Add(-w.d.Retry.GiveUp), maxIDs, now, "given up: it has waited too long")
+	}
+}
+
+// buryFirst makes dead letters of the first jobs that were stored before, but not
+// of those that are being sent. It returns how many.
+func (w *worker) buryFirst(ctx context.Context, before time.Time, limit int, now time.Time, why string) int64 {
+	found, err := w.first(ctx, before, limit+w.d.Concurrency*w.d.Batch)
+	if err != nil {
+		return 0
+	}
+	ids := found[:0]
+	gone := map[int64]bool{}
+	for _, id := range found {
+		if !w.sending[id] && len(ids) < limit {
+			ids = append(ids, id)
+			gone[id] = true
+		}
+	}
+	if len(ids) == 0 {
+		return 0
+	}
+	s := bury(ids, now, why)
+	n, err := w.Exec(ctx, s.Query, s.Args...)
+	if err != nil {
+		return 0
+	}
+	w.lanes.remove(gone, now)
+	w.count.died(w, n)
+	return n
+}
+
+// cleanRounds bounds how long cleaning keeps deliveries waiting.
+const cleanRounds = 20
+
+// clean forgets what was delivered long ago, and old dead letters.
+func (w *worker) clean(ctx context.Context, now time.Time) {
+	h := &w.house
+	h.marks = append(h.marks, mark{now, w.cursor})
+	old := now.Add(-w.d.Remember)
+	last := h.before(old)
+	h.forgetMarks(now.Add(-max(w.d.Remember, overtakeTime)))
+	for range cleanRounds {
+		n, err := w.forget(ctx, done, old, last)
+		if err != nil || n == 0 {
+			break
+		}
+		if n < maxIDs {
+			break
+		}
+		h.next = now.Add(houseEvery / 20) // there is more
+	}
+	if w.d.KeepDead > now.Sub(time.UnixMicro(0)) {
+		return
+	}
+	if n, err := w.forget(ctx, dead, now.Add(-w.d.KeepDead), w.cursor); err == nil && n > 0 {
+		w.recount(ctx)
+	}
+}

@@ -1,0 +1,281 @@
+package msgforward
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gabberd/gabberd/storage"
+)
+
+// What becomes of a job, as gabberd_jobs.state has it.
+const (
+	waiting = 0
+	done    = 1
+	dead    = 2
+)
+
+// store is the queue of one destination in one database.
+type store struct {
+	*storage.DB
+	queue string // as jobs name it
+}
+
+// queueOf is how jobs for a destination name it.
+func queueOf(destination string) string { return "forward:" + destination }
+
+// A job is a message that waits.
+type job struct {
+	id      int64
+	key     string
+	group   string
+	data    []byte
+	tries   int
+	at      int64 // not before, in microseconds
+	created int64 // in microseconds
+}
+
+const jobColumns = `id, key, grp, data, tries, at, created`
+
+func readJob(row storage.Row) (*job, error) {
+	j := new(job)
+	return j, row.Scan(&j.id, &j.key, &j.group, &j.data, &j.tries, &j.at, &j.created)
+}
+
+// jobs runs a query for jobs.
+func (s store) jobs(ctx context.Context, query string, args ...any) ([]*job, error) {
+	var out []*job
+	err := s.Each(ctx, query, args, func(row storage.Row) error {
+		j, err := readJob(row)
+		out = append(out, j)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what is to be forwarded: %w", err)
+	}
+	return out, nil
+}
+
+// after is the next jobs that wait, in order.
+func (s store) after(ctx context.Context, id int64, limit int) ([]*job, error) {
+	return s.jobs(ctx, `SELECT `+jobColumns+` FROM gabberd_jobs
+		WHERE {host} AND queue = ? AND state = 0 AND id > ? ORDER BY id LIMIT ?`, s.queue, id, int64(limit))
+}
+
+// ofGroup is the next jobs of a conversation that wait, up to the one numbered
+// last.
+func (s store) ofGroup(ctx context.Context, group string, id, last int64, limit int) ([]*job, error) {
+	return s.jobs(ctx, `SELECT `+jobColumns+` FROM gabberd_jobs
+		WHERE {host} AND queue = ? AND state = 0 AND grp = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`, s.queue, group, id, last, int64(limit))
+}
+
+// one is a job that waits; nil if it does not.
+func (s store) one(ctx context.Context, id int64) (*job, error) {
+	l, err := s.jobs(ctx, `SELECT `+jobColumns+` FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 0 AND id = ?`, s.queue, id)
+	if err != nil || len(l) == 0 {
+		return nil, err
+	}
+	return l[0], nil
+}
+
+// between calls f for each waiting job in a range.
+func (s store) between(ctx context.Context, from, to int64, f func(id int64, group string)) error {
+	return s.Each(ctx, `SELECT id, grp FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 0 AND id > ? AND id <= ? ORDER BY id`,
+		[]any{s.queue, from, to}, func(row storage.Row) error {
+			var id int64
+			var group string
+			err := row.Scan(&id, &group)
+			if err == nil {
+				f(id, group)
+			}
+			return err
+		})
+}
+
+// idSizes are for how many jobs there is a statement.
+var idSizes = []int{1, 8, 64, 512}
+
+// maxIDs is how many jobs a statement takes.
+const maxIDs = 512
+
+// idList is a condition for those jobs, at most maxIDs, and its arguments. Lists
+// are filled up with the last id so that there are few texts.
+func idList(ids []int64) (string, []any) {
+	size := maxIDs
+	for _, n := range idSizes {
+		if n >= len(ids) {
+			size = n
+			break
+		}
+	}
+	args := make([]any, size)
+	for i := range args {
+		args[i] = ids[min(i, len(ids)-1)]
+	}
+	return `id IN (?` + strings.Repeat(`, ?`, size-1) + `)`, args
+}
+
+// finish is the statement that remembers jobs as done.
+func finish(ids []int64, now time.Time) storage.Statement {
+	in, args := idList(ids)
+	return storage.Statement{
+		Query: `UPDATE gabberd_jobs SET state = 1, data = ?, grp = '', error = '', at = ? WHERE ` + in,
+		Args:  append([]any{[]byte{}, now.UnixMicro()}, args...),
+	}
+}
+
+// postpone is the statement that has jobs tried again later.
+func postpone(ids []int64, at time.Time, why string) storage.Statement {
+	in, args := idList(ids)
+	return storage.Statement{
+		Query: `UPDATE gabberd_jobs SET tries = tries + 1, at = ?, error = ? WHERE ` + in,
+		Args:  append([]any{at.UnixMicro(), why}, args...),
+	}
+}
+
+// bury is the statement that makes dead letters of jobs.
+func bury(ids []int64, now time.Time, why string) storage.Statement {
+	in, args := idList(ids)
+	return storage.Statement{
+		Query: `UPDATE gabberd_jobs SET state = 2, at = ?, error = ? WHERE state = 0 AND ` + in,
+		Args:  append([]any{now.UnixMicro(), why}, args...),
+	}
+}
+
+// numbers are what a queue holds.
+type numbers struct {
+	waiting, dead int64
+	oldest        int64 // when the oldest was stored, in microseconds; 0: none waits
+}
+
+// count counts.
+func (s store) count(ctx context.Context) (n numbers, err error) {
+	err = s.Each(ctx, `SELECT state, COUNT(*), MIN(created) FROM gabberd_jobs WHERE {host} AND queue = ? AND state <> 1 GROUP BY state`,
+		[]any{s.queue}, func(row storage.Row) error {
+			var state, number, oldest int64
+			if err := row.Scan(&state, &number, &oldest); err != nil {
+				return err
+			}
+			if state == dead {
+				n.dead = number
+				return nil
+			}
+			n.waiting, n.oldest = number, oldest
+			return nil
+		})
+	return n, err
+}
+
+// countAfter counts what waits behind a number.
+func (s store) countAfter(ctx context.Context, id int64) (n numbers, err error) {
+	err = s.Get(ctx, []any{&n.waiting, &n.oldest}, `SELECT COUNT(*), COALESCE(MIN(created), 0) FROM gabberd_jobs
+		WHERE {host} AND queue = ? AND state = 0 AND id > ?`, s.queue, id)
+	return n, err
+}
+
+// first is the numbers of the first jobs that wait and were stored before.
+func (s store) first(ctx context.Context, before time.Time, limit int) ([]int64, error) {
+	var out []int64
+	err := s.Each(ctx, `SELECT id FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 0 AND created < ? ORDER BY id LIMIT ?`,
+		[]any{s.queue, before.UnixMicro(), int64(limit)}, func(row storage.Row) error {
+			var id int64
+			err := row.Scan(&id)
+			out = append(out, id)
+			return err
+		})
+	return out, err
+}
+
+// forget removes jobs of a state that have been in it since before, up to the one
+// numbered last. It returns how many there were, maxIDs at most.
+func (s store) forget(ctx context.Context, state int, before time.Time, last int64) (int64, error) {
+	return s.Exec(ctx, `DELETE FROM gabberd_jobs WHERE id IN (
+		SELECT id FROM gabberd_jobs WHERE {host} AND queue = ? AND id <= ? AND state = ? AND at < ? ORDER BY id LIMIT 512)`,
+		s.queue, last, int64(state), before.UnixMicro())
+}
+
+// A letter is a dead one.
+type letter struct {
+	job
+	died int64
+	why  string
+}
+
+// deadLetters is the newest dead letters.
+func (s store) deadLetters(ctx context.Context, limit int) ([]letter, error) {
+	var out []letter
+	err := s.Each(ctx, `SELECT `+jobColumns+`, error FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 2 ORDER BY id DESC LIMIT ?`,
+		[]any{s.queue, int64(limit)}, func(row storage.Row) error {
+			var l letter
+			err := row.Scan(&l.id, &l.key, &l.group, &l.data, &l.tries, &l.at, &l.created, &l.why)
+			l.died = l.at
+			out = append(out, l)
+			return err
+		})
+	return out, err
+}
+
+// revive has dead letters wait again: all, or the one with that key.
+func (s store) revive(ctx context.Context, key string, now time.Time) (int64, error) {
+	query := `UPDATE gabberd_jobs SET state = 0, tries = 0, at = 0, error = '', created = ? WHERE {host} AND queue = ? AND state = 2`
+	if key == "" {
+		return s.Exec(ctx, query, now.UnixMicro(), s.queue)
+	}
+	return s.Exec(ctx, query+` AND key = ?`, now.UnixMicro(), s.queue, key)
+}
+
+// drop removes jobs of a state: all, or the one with that key.
+func (s store) drop(ctx context.Context, state int, key string) (int64, error) {
+	query := `DELETE FROM gabberd_jobs WHERE {host} AND queue = ? AND state = ?`
+	if key == "" {
+		return s.Exec(ctx, query, s.queue, int64(state))
+	}
+	return s.Exec(ctx, query+` AND key = ?`, s.queue, int64(state), key)
+}
+
+// A lease says who works on the queue.
+type lease struct {
+	owner string
+	beat  int64
+}
+
+// newOwner names a worker: the node, and something that no other worker has.
+func newOwner(node string) string { return node + "/" + rand.Text() }
+
+// lease reads who has the queue; the zero lease: nobody.
+func (s store) lease(ctx context.Context) (l lease, err error) {
+	err = s.Get(ctx, []any{&l.owner, &l.beat}, `SELECT owner, beat FROM gabberd_job_leases WHERE {host} AND queue = ?`, s.queue)
+	if errors.Is(err, storage.ErrNotFound) {
+		_, err = s.Exec(ctx, `INSERT INTO gabberd_job_leases ({server_host,} queue, owner, beat) VALUES ({?host,} ?, '', 0) ON CONFLICT DO NOTHING`, s.queue)
+	}
+	return l, err
+}
+
+// take makes the lease that was seen that of owner. It reports whether nobody was
+// faster.
+func (s store) take(ctx context.Context, owner string, seen lease) (bool, error) {
+	n, err := s.Exec(ctx, `UPDATE gabberd_job_leases SET owner = ?, beat = beat + 1 WHERE {host} AND queue = ? AND owner = ? AND beat = ?`,
+		owner, s.queue, seen.owner, seen.beat)
+	return n == 1, err
+}
+
+// renew reports whether owner still has the lease.
+func (s store) renew(ctx context.Context, owner string) (bool, error) {
+	n, err := s.Exec(ctx, `UPDATE gabberd_job_leases SET beat = beat + 1 WHERE {host} AND queue = ? AND owner = ?`, s.queue, owner)
+	return n == 1, err
+}
+
+// release gives the lease back.
+func (s store) release(ctx context.Context, owner string) error {
+	_, err := s.Exec(ctx, `UPDATE gabberd_job_leases SET owner = '' WHERE {host} AND queue = ? AND owner = ?`, s.queue, owner)
+	return err
+}
+
+// ownerNode is the node of a worker.
+func ownerNode(owner string) string {
+	node, _, _ := strings.Cut(owner, "/")
+	return node
+}
