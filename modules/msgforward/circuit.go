@@ -6,11 +6,9 @@ import "time"
 // it is the destination and not the message.
 const openAfter = 5
 
-// The time between probes.
-const (
-	firstProbe = time.Second
-	lastProbe  = 30 * time.Second
-)
+// lastProbe is the longest time between probes, unless the destination asks for
+// more.
+const lastProbe = 30 * time.Second
 
 // circuit knows whether a destination fails for everyone. While it is open only
 // probes are sent, one at a time.
@@ -26,7 +24,8 @@ type circuit struct {
 
 // failed takes note of a failure. It reports whether the circuit has just opened.
 // after is for how long the destination asks for peace.
-func (c *circuit) failed(group string, now time.Time, after time.Duration) bool {
+func (c *circuit) failed(group string, now time.Time, after time.Duration, r *retry) bool {
+	opened := false
 	if c.failures == 0 {
 		c.group = group
 	}
@@ -34,16 +33,14 @@ func (c *circuit) failed(group string, now time.Time, after time.Duration) bool 
 	c.several = c.several || c.group != group
 	switch {
 	case c.open:
-		c.pause = min(2*c.pause, lastProbe)
+		c.pause = min(2*c.pause, lastProbe, r.Ceiling)
 	case c.failures >= openAfter && c.several:
-		c.open, c.pause = true, firstProbe
-		c.probe = now.Add(max(c.pause, after))
-		return true
+		opened, c.open, c.pause = true, true, min(r.First, lastProbe)
 	default:
 		return false
 	}
 	c.probe = now.Add(max(c.pause, after))
-	return false
+	return opened
 }
 
 // succeeded reports whether the circuit has just closed.

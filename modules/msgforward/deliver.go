@@ -200,7 +200,7 @@ func (w *worker) failed(r result, now time.Time) {
 	if len(r.lanes) > 1 {
 		w.circuit.several = true
 	}
-	if w.circuit.failed(r.lanes[0].name, now, after) {
+	if w.circuit.failed(r.lanes[0].name, now, after, &w.d.Retry) {
 		w.count.ill(true)
 		w.log.Warn("a destination of forwarding is ill: messages wait until it is well", "error", r.err)
 	}
