@@ -17,51 +17,60 @@ import (
 
 // load reads jobs until enough are in memory.
 func (w *worker) load(ctx context.Context, now time.Time) {
-	if w.end || now.Before(w.notUntil) {
+	if w.end || now.Before(w.notUntil) || w.lanes.full() {
 		return
 	}
-	for !w.lanes.full() {
-		page, err := w.after(ctx, w.cursor, pageJobs)
-		if err != nil {
-			w.notUntil = now.Add(patience)
-			return
+	last, err := w.last(ctx)
+	for err == nil && w.cursor < last && !w.lanes.full() {
+		var page []*job
+		upto := min(w.cursor+w.span, last)
+		if page, err = w.page(ctx, w.cursor, upto); err != nil {
+			break
 		}
-		w.house.polled = now
+		w.cursor = upto
 		for _, j := range page {
-			w.cursor = j.id
 			if !w.lanes.loaded[j.id] {
 				w.lanes.add(j, now)
 			}
 		}
-		if len(page) < pageJobs {
-			w.end = true
-			return
+		if w.span = min(2*w.span, lastSpan); len(page) > firstSpan/4 {
+			w.span = firstSpan
 		}
 	}
+	if err != nil {
+		w.notUntil = now.Add(patience)
+		return
+	}
+	w.end, w.house.polled = w.cursor >= last, now
 }
 
 // fill reads jobs of a lane that has none in memory. It reports whether there are
 // any; if not, the lane is where it belongs.
 func (w *worker) fill(ctx context.Context, x *lane, now time.Time) bool {
-	var l []*job
-	var err error
-	if x.group != "" {
-		l, err = w.ofGroup(ctx, x.group, x.last, w.cursor, laneJobs)
-	} else {
-		var j *job
-		if j, err = w.one(ctx, x.last+1); j != nil {
-			l = []*job{j}
+	// The next number is its first job if it has waited.
+	first, err := w.one(ctx, x.last+1)
+	switch {
+	case err != nil:
+	case x.group == "":
+		x.more = false
+		fallthrough
+	case first != nil && first.group == x.group:
+		if first != nil && !w.lanes.loaded[first.id] {
+			w.lanes.put(x, first)
+		}
+	default:
+		var l []*job
+		l, x.more, err = w.ofGroup(ctx, x.group, x.last, w.cursor, laneJobs)
+		for _, j := range l {
+			if !w.lanes.loaded[j.id] {
+				w.lanes.put(x, j)
+			}
 		}
 	}
 	if err != nil {
+		x.more = true
 		w.lanes.wait(x, now.Add(patience))
 		return false
-	}
-	x.more = len(l) == laneJobs
-	for _, j := range l {
-		if !w.lanes.loaded[j.id] {
-			w.lanes.put(x, j)
-		}
 	}
 	if len(x.jobs) == 0 {
 		w.lanes.settle(x, now)

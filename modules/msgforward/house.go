@@ -3,14 +3,17 @@ package msgforward
 import (
 	"context"
 	"time"
+
+	"github.com/gabberd/gabberd/config"
 )
 
 // housekeeping is what a worker does now and then.
 type housekeeping struct {
-	next   time.Time
-	polled time.Time // when the queue was last read to its end
-	marks  []mark
-	rescan bool
+	next    time.Time
+	polled  time.Time // when the queue was last read to its end
+	marks   []mark
+	cleaned int64 // so far through the table
+	rescan  bool
 }
 
 // A mark is how far the queue had been read at some time.
@@ -125,7 +128,7 @@ func (w *worker) limit(ctx context.Context, n numbers, now time.Time) {
 // buryFirst makes dead letters of the first jobs that were stored before, but not
 // of those that are being sent. It returns how many.
 func (w *worker) buryFirst(ctx context.Context, before time.Time, limit int, now time.Time, why string) int64 {
-	found, err := w.first(ctx, before, limit+w.d.Concurrency*w.d.Batch)
+	found, err := w.first(ctx, w.lanes.lowest(w.cursor), w.cursor, before, limit+len(w.sending))
 	if err != nil {
 		return 0
 	}
@@ -150,30 +153,50 @@ func (w *worker) buryFirst(ctx context.Context, before time.Time, limit int, now
 	return n
 }
 
-// cleanRounds bounds how long cleaning keeps deliveries waiting.
-const cleanRounds = 20
+// Bounds on cleaning, which keeps deliveries waiting: queries at a time, and the
+// numbers that one spans.
+const (
+	cleanRounds = 20
+	cleanSpan   = 2048
+)
 
-// clean forgets what was delivered long ago, and old dead letters.
+// clean forgets what was delivered long ago, and old dead letters. It goes through
+// the table again and again, a part each time.
 func (w *worker) clean(ctx context.Context, now time.Time) {
 	h := &w.house
 	h.marks = append(h.marks, mark{now, w.cursor})
 	old := now.Add(-w.d.Remember)
 	last := h.before(old)
 	h.forgetMarks(now.Add(-max(w.d.Remember, overtakeTime)))
+	if h.cleaned >= last {
+		first, err := w.store.lowest(ctx)
+		if err != nil || first == 0 {
+			return
+		}
+		h.cleaned = first - 1
+	}
+	var buried int64
 	for range cleanRounds {
-		n, err := w.forget(ctx, done, old, last)
-		if err != nil || n == 0 {
+		if h.cleaned >= last {
 			break
 		}
-		if n < maxIDs {
-			break
+		upto := min(h.cleaned+cleanSpan, last)
+		if _, err := w.forget(ctx, done, old, h.cleaned, upto); err != nil {
+			return
 		}
-		h.next = now.Add(houseEvery / 20) // there is more
+		if w.d.KeepDead != config.Infinity {
+			n, err := w.forget(ctx, dead, now.Add(-w.d.KeepDead), h.cleaned, upto)
+			if err != nil {
+				return
+			}
+			buried += n
+		}
+		h.cleaned = upto
 	}
-	if w.d.KeepDead > now.Sub(time.UnixMicro(0)) {
-		return
-	}
-	if n, err := w.forget(ctx, dead, now.Add(-w.d.KeepDead), w.cursor); err == nil && n > 0 {
+	if buried > 0 {
 		w.recount(ctx)
+	}
+	if h.cleaned < last {
+		h.next = now.Add(houseEvery / 20) // there is more
 	}
 }

@@ -12,7 +12,6 @@ import (
 const (
 	windowJobs  = 2048
 	windowBytes = 8 << 20
-	pageJobs    = 256
 	laneJobs    = 64      // of one conversation
 	batchBytes  = 1 << 20 // of one request
 	maxStubs    = 100_000 // conversations that wait for their next try

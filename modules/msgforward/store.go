@@ -59,17 +59,51 @@ func (s store) jobs(ctx context.Context, query string, args ...any) ([]*job, err
 	return out, nil
 }
 
-// after is the next jobs that wait, in order.
-func (s store) after(ctx context.Context, id int64, limit int) ([]*job, error) {
-	return s.jobs(ctx, `SELECT `+jobColumns+` FROM gabberd_jobs
-		WHERE {host} AND queue = ? AND state = 0 AND id > ? ORDER BY id LIMIT ?`, s.queue, id, int64(limit))
+// Queries for parts of the queue go by ranges of numbers. With ORDER BY and LIMIT
+// over more than that, PostgreSQL sorts the whole queue for each page: it takes it
+// for granted that hardly any row waits.
+
+// span is how many numbers a query spans: first, and at most where few of them are
+// of this queue.
+const (
+	firstSpan = 256
+	lastSpan  = 1 << 14
+)
+
+// last is the highest number there is, 0 if there is none.
+func (s store) last(ctx context.Context) (id int64, err error) {
+	err = s.Get(ctx, []any{&id}, `SELECT COALESCE(MAX(id), 0) FROM gabberd_jobs`)
+	return id, err
 }
 
-// ofGroup is the next jobs of a conversation that wait, up to the one numbered
-// last.
-func (s store) ofGroup(ctx context.Context, group string, id, last int64, limit int) ([]*job, error) {
+// lowest is the lowest number there is, 0 if there is none.
+func (s store) lowest(ctx context.Context) (id int64, err error) {
+	err = s.Get(ctx, []any{&id}, `SELECT COALESCE(MIN(id), 0) FROM gabberd_jobs`)
+	return id, err
+}
+
+// page is the jobs that wait in a range, in order.
+func (s store) page(ctx context.Context, from, to int64) ([]*job, error) {
 	return s.jobs(ctx, `SELECT `+jobColumns+` FROM gabberd_jobs
-		WHERE {host} AND queue = ? AND state = 0 AND grp = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`, s.queue, group, id, last, int64(limit))
+		WHERE {host} AND queue = ? AND state = 0 AND id > ? AND id <= ? ORDER BY id`, s.queue, from, to)
+}
+
+// ofGroup is the first limit jobs of a conversation that wait in a range, and
+// whether there may be others.
+func (s store) ofGroup(ctx context.Context, group string, from, to int64, limit int) (out []*job, more bool, err error) {
+	for span := int64(firstSpan); from < to && len(out) <= limit; span = min(2*span, lastSpan) {
+		upto := min(from+span, to)
+		l, err := s.jobs(ctx, `SELECT `+jobColumns+` FROM gabberd_jobs
+			WHERE {host} AND queue = ? AND state = 0 AND grp = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`, s.queue, group, from, upto, int64(limit+1))
+		if err != nil {
+			return nil, false, err
+		}
+		out, from = append(out, l...), upto
+	}
+	if len(out) > limit {
+		return out[:limit], true, nil
+	}
+	return out, false, nil
 }
 
 // one is a job that waits; nil if it does not.
@@ -176,25 +210,28 @@ func (s store) countAfter(ctx context.Context, id int64) (n numbers, err error) 
 	return n, err
 }
 
-// first is the numbers of the first jobs that wait and were stored before.
-func (s store) first(ctx context.Context, before time.Time, limit int) ([]int64, error) {
-	var out []int64
-	err := s.Each(ctx, `SELECT id FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 0 AND created < ? ORDER BY id LIMIT ?`,
-		[]any{s.queue, before.UnixMicro(), int64(limit)}, func(row storage.Row) error {
-			var id int64
-			err := row.Scan(&id)
-			out = append(out, id)
-			return err
-		})
-	return out, err
+// first is the numbers of the first jobs in a range that wait and were stored
+// before.
+func (s store) first(ctx context.Context, from, to int64, before time.Time, limit int) (out []int64, err error) {
+	for span := int64(firstSpan); from < to && len(out) < limit && err == nil; span = min(2*span, lastSpan) {
+		upto := min(from+span, to)
+		err = s.Each(ctx, `SELECT id FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 0 AND created < ? AND id > ? AND id <= ? ORDER BY id`,
+			[]any{s.queue, before.UnixMicro(), from, upto}, func(row storage.Row) error {
+				var id int64
+				err := row.Scan(&id)
+				out = append(out, id)
+				return err
+			})
+		from = upto
+	}
+	return out[:min(limit, len(out))], err
 }
 
-// forget removes jobs of a state that have been in it since before, up to the one
-// numbered last. It returns how many there were, maxIDs at most.
-func (s store) forget(ctx context.Context, state int, before time.Time, last int64) (int64, error) {
-	return s.Exec(ctx, `DELETE FROM gabberd_jobs WHERE id IN (
-		SELECT id FROM gabberd_jobs WHERE {host} AND queue = ? AND id <= ? AND state = ? AND at < ? ORDER BY id LIMIT 512)`,
-		s.queue, last, int64(state), before.UnixMicro())
+// forget removes jobs of a state in a range that have been in it since before. It
+// returns how many there were.
+func (s store) forget(ctx context.Context, state int, before time.Time, from, to int64) (int64, error) {
+	return s.Exec(ctx, `DELETE FROM gabberd_jobs WHERE {host} AND queue = ? AND state = ? AND at < ? AND id > ? AND id <= ?`,
+		s.queue, int64(state), before.UnixMicro(), from, to)
 }
 
 // A letter is a dead one.

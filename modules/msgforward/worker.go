@@ -44,6 +44,7 @@ type worker struct {
 	lanes    *lanes
 	cursor   int64 // number of the last job that was read
 	end      bool  // there were no more
+	span     int64 // of numbers in a query
 	notUntil time.Time
 	circuit  circuit
 	sending  map[int64]bool
@@ -135,7 +136,7 @@ func (w *worker) acquire(ctx context.Context, first bool) bool {
 
 // reset forgets what was in memory.
 func (w *worker) reset() {
-	w.lanes, w.cursor, w.end, w.notUntil = newLanes(), 0, false, time.Time{}
+	w.lanes, w.cursor, w.span, w.end, w.notUntil = newLanes(), 0, firstSpan, false, time.Time{}
 	w.sending, w.inflight, w.finished = map[int64]bool{}, 0, nil
 	w.results = make(chan result, w.d.Concurrency)
 	w.written, w.unwritten = new(written), nil
