@@ -479,3 +479,32 @@ func TestOrderHoldsWhenANodeDiesDuringAnOutage(t *testing.T) {
 	awaitIDs(t, "juliet elsewhere", series("m", 30)[10:], second.ids)
 	await(t, "all is handled", s.allHandled)
 }
+
+// Who was sent presence by somebody whom he is not subscribed to, as rooms and
+// chats with strangers do, hears of the end as well.
+func TestDirectedPresenceEndsWithItsNode(t *testing.T) {
+	w := newWorld(t)
+	w.lease, w.beat = time.Second, 100*time.Millisecond
+	a, b := w.join("a"), w.join("b")
+	nurse, paris := a.login("nurse@localhost/x"), a.login("paris@localhost/x")
+	juliet := b.login("juliet@localhost/x")
+	b.sees("nurse@localhost/x", "a")
+	for _, to := range []*client{nurse, paris} {
+		b.ss.SentPresence(t.Context(), juliet.Session, xmpp.NewPresence("", juliet.JID, to.JID))
+	}
+	b.ss.SentPresence(t.Context(), juliet.Session, xmpp.NewPresence("unavailable", juliet.JID, paris.JID))
+	heard := func(c *client) func() []string {
+		return func() []string {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return slices.DeleteFunc(slices.Clone(c.presence), func(p string) bool { return !strings.HasPrefix(p, "juliet") })
+		}
+	}
+	awaitIDs(t, "paris", []string{"juliet@localhost/x", "juliet@localhost/x unavailable"}, heard(paris))
+	awaitIDs(t, "nurse", []string{"juliet@localhost/x"}, heard(nurse))
+	b.kill()
+	awaitIDs(t, "nurse", []string{"juliet@localhost/x", "juliet@localhost/x unavailable"}, heard(nurse))
+	if got := heard(paris)(); len(got) != 2 {
+		t.Errorf("paris has not juliet's presence any more, and hears %q", got)
+	}
+}

@@ -211,12 +211,18 @@ func (ss *Sessions) SentPresence(ctx context.Context, s *Session, st *xmpp.Stanz
 			return
 		}
 	case "":
-		if !s.direct(st.To) {
+		ok, first := s.direct(st.To)
+		if !ok {
 			s.Send(ctx, st.Bounce(xmpp.ResourceConstraint.WithText("Too many addresses with directed presence")))
 			return
 		}
+		if first {
+			ss.store.Changed(ctx, s)
+		}
 	case "unavailable":
-		s.undirect(st.To)
+		if s.undirect(st.To) {
+			ss.store.Changed(ctx, s)
+		}
 	case "probe", "error":
 	default:
 		s.Send(ctx, st.Bounce(xmpp.BadRequest.WithText("There is no such type of presence")))
@@ -234,21 +240,22 @@ func (ss *Sessions) SentPresence(ctx context.Context, s *Session, st *xmpp.Stanz
 	}
 }
 
-// direct remembers that to has s's presence.
-func (s *Session) direct(to xmpp.JID) bool {
+// direct remembers that to has s's presence. first says that it had not; ok is
+// false when there are too many.
+func (s *Session) direct(to xmpp.JID) (ok, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.directed[to]; ok {
-		return true
+	if _, known := s.directed[to]; known {
+		return true, false
 	}
 	if len(s.directed) >= maxDirected {
-		return false
+		return false, false
 	}
 	if s.directed == nil {
 		s.directed = map[xmpp.JID]struct{}{}
 	}
 	s.directed[to.Clone()] = struct{}{}
-	return true
+	return true, true
 }
 
 // Recall takes directed presence of s back from those to whom the user's rules do
@@ -261,12 +268,16 @@ func (ss *Sessions) Recall(ctx context.Context, s *Session) {
 		all = append(all, to)
 	}
 	s.mu.Unlock()
+	recalled := false
 	for _, to := range all {
 		st := xmpp.NewPresence("unavailable", s.JID, to)
 		if !ss.allowed(ctx, s.JID, st, Out, s) {
-			s.undirect(to)
+			recalled = s.undirect(to) || recalled
 			ss.router.Route(ctx, st)
 		}
+	}
+	if recalled {
+		ss.store.Changed(ctx, s)
 	}
 }
 
@@ -283,10 +294,27 @@ func (s *Session) Directed(j xmpp.JID) bool {
 	return full || bare
 }
 
-func (s *Session) undirect(to xmpp.JID) {
+// undirect forgets that to has s's presence, and reports whether it had.
+func (s *Session) undirect(to xmpp.JID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_, had := s.directed[to]
 	delete(s.directed, to)
+	return had
+}
+
+// directedTo is who has s's presence by direction, as many as fit into size bytes.
+func (s *Session) directedTo(size int) (all []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for to := range s.directed {
+		text := to.String()
+		if size -= len(text) + len(`"",`); size < 0 {
+			break
+		}
+		all = append(all, text)
+	}
+	return all
 }
 
 // probed answers a presence probe on behalf of a user (RFC 6121 §4.3.2).

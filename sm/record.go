@@ -19,8 +19,9 @@ const recordVersion = 1
 
 // Bounds on what stands in Redis for one session, in bytes.
 const (
-	maxPresence = 16 << 10 // a longer one is kept without what others do not route by
-	maxRecord   = 64 << 10 // nothing that we write is longer
+	maxPresence  = 16 << 10 // a longer one is kept without what others do not route by
+	maxRecord    = 64 << 10 // nothing that we write is longer
+	keptDirected = 8 << 10  // of the addresses that have directed presence; others do not hear of a dead node
 )
 
 // A Record is a session as it stands in Redis, so that other nodes, and people
@@ -43,6 +44,10 @@ type Record struct {
 	Rules     string `json:"rules,omitempty"`    // the active privacy list
 	Copied    bool   `json:"copied,omitempty"`   // it wants copies of messages (XEP-0280)
 	Presence  string `json:"presence,omitempty"` // XML; left out in the index of a virtual host
+
+	// Who has directed presence and is to be told when the node has died; left out
+	// like the presence.
+	Directed []string `json:"directed,omitempty"`
 }
 
 // RecordOf is the record of a session of this node, as it is now.
@@ -60,6 +65,7 @@ func RecordOf(s *Session, epoch uint64) Record {
 		r.Priority, r.Since = &prio, since.UnixMicro()
 		r.Presence = presenceText(p, prio)
 	}
+	r.Directed = s.directedTo(keptDirected)
 	return r
 }
 
@@ -85,10 +91,26 @@ func presenceText(p *xmpp.Stanza, prio int) string {
 	return xmpp.NewPresence("", p.From, xmpp.JID{}, xmpp.TextEl(xmpp.NSClient, "priority", strconv.Itoa(prio))).XML()
 }
 
-// Short is the record without its presence.
+// Short is the record without its presence, and who was sent another.
 func (r Record) Short() Record {
-	r.Presence = ""
+	r.Presence, r.Directed = "", nil
 	return r
+}
+
+// directed are those who have directed presence, for a session whose node is dead.
+func (r Record) directed() map[xmpp.JID]struct{} {
+	var all map[xmpp.JID]struct{}
+	for _, text := range r.Directed {
+		j, err := xmpp.Parse(text)
+		if err != nil {
+			continue // somebody else has written it
+		}
+		if all == nil {
+			all = map[xmpp.JID]struct{}{}
+		}
+		all[j] = struct{}{}
+	}
+	return all
 }
 
 // String is the record as JSON.

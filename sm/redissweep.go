@@ -256,7 +256,7 @@ func (r *Redis) remove(ctx context.Context, all []entry, epoch uint64, gone func
 		}
 		n++
 		r.cache.drop(e.user)
-		if s, bad := r.session(e.id.String(), record); bad != nil {
+		if s, bad := r.dead(e.id.String(), record); bad != nil {
 			r.foreign.found(r.userKey(e.user), e.id.String(), bad)
 		} else if gone != nil {
 			gone(s)
@@ -266,6 +266,20 @@ func (r *Redis) remove(ctx context.Context, all []entry, epoch uint64, gone func
 		err = cmp.Or(err, away(bad))
 	}
 	return n, err
+}
+
+// dead is session for one whose node is dead: those are told who had directed
+// presence.
+func (r *Redis) dead(field, value string) (*Session, error) {
+	rec, err := ParseRecord(field, value)
+	if err != nil {
+		return nil, err
+	}
+	s, err := rec.session(r.domain, r.nodes)
+	if err == nil {
+		s.directed = rec.directed()
+	}
+	return s, err
 }
 
 // removed is the record that cmd has removed, empty if there was none. over says
