@@ -49,6 +49,7 @@ func start(h *modules.Host, o options) error {
 		menu = append(menu, adhoc.Command{Node: ns + "#" + t.name, Name: t.title, Allowed: m.allowed, Run: t.step()})
 	}
 	adhoc.Offer(h, adhoc.Server(), hooks.Normal, menu)
+	m.grow()
 	adhoc.Offer(h, adhoc.Account(), hooks.Normal, adhoc.Fixed{
 		{Node: "config", Name: "User management", Allowed: m.allowed, Run: m.account},
 	})
