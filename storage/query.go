@@ -22,7 +22,7 @@ type query struct {
 	args   []int // for each placeholder: which argument, or -1 for the host
 	want   int   // how many arguments the caller gives
 	writes bool
-	slow   atomic.Bool // it has taken long once
+	quick  atomic.Int32 // how often it was answered at once; negative: it has taken long
 }
 
 // queryCache remembers what was rewritten. Texts come from code, not from

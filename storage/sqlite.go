@@ -111,9 +111,10 @@ func (e *sqliteEngine) query(ctx context.Context, q *query, args []any) (rows, e
 	}
 	r := &liteQuery{ctx: ctx, query: q, began: time.Now()}
 	// Watching a context costs as much as finding a row by its key: a goroutine,
-	// and a function that SQLite calls. Queries that have always been answered
-	// at once do without; between rows the context is looked at all the same.
-	if !q.slow.Load() {
+	// and a function that SQLite calls. Queries that have always been answered at
+	// once, some times, do without; between rows the context is looked at all the
+	// same.
+	if q.quick.Load() >= oftenQuick {
 		ctx = context.WithoutCancel(ctx)
 	}
 	if st == nil {
@@ -128,8 +129,10 @@ func (e *sqliteEngine) query(ctx context.Context, q *query, args []any) (rows, e
 	return r, nil
 }
 
-// atOnce is how long a query takes that need not be ended early.
-const atOnce = 5 * time.Millisecond
+const (
+	atOnce     = 5 * time.Millisecond // how long a query takes that need not be ended early
+	oftenQuick = 8                    // how often it has to have been so
+)
 
 // liteQuery is the rows of a query outside of a transaction.
 type liteQuery struct {
@@ -156,8 +159,12 @@ func (r *liteQuery) close() {
 
 // measure remembers whether the query took long.
 func (r *liteQuery) measure() {
-	if time.Since(r.began) > atOnce && !r.query.slow.Load() {
-		r.query.slow.Store(true)
+	switch n := r.query.quick.Load(); {
+	case n < 0:
+	case time.Since(r.began) > atOnce:
+		r.query.quick.Store(-1)
+	case n < oftenQuick:
+		r.query.quick.CompareAndSwap(n, n+1)
 	}
 }
 
