@@ -455,7 +455,7 @@ func TestOrderHoldsWhenASessionMoves(t *testing.T) {
 // longer than for a node that lives.
 func TestOrderHoldsWhenANodeDiesDuringAnOutage(t *testing.T) {
 	w := newWorld(t)
-	w.lease, w.beat, w.hold = time.Second, 100*time.Millisecond, 2*time.Second
+	w.hold = lease + beat
 	a, b := w.join("a"), w.join("b")
 	first := b.login("juliet@localhost/x")
 	a.sees("juliet@localhost/x", "b")
@@ -471,7 +471,7 @@ func TestOrderHoldsWhenANodeDiesDuringAnOutage(t *testing.T) {
 	for i := range 10 {
 		s.send("juliet@localhost/x", fmt.Sprintf("m%d", 20+i))
 	}
-	time.Sleep(w.hold + 5*w.beat) // the outage
+	time.Sleep(w.hold + 5*beat) // the outage
 	if got := second.ids(); len(got) > 0 {
 		t.Errorf("they have overtaken what waits for the dead node: %s", short(got))
 	}
@@ -484,7 +484,6 @@ func TestOrderHoldsWhenANodeDiesDuringAnOutage(t *testing.T) {
 // chats with strangers do, hears of the end as well.
 func TestDirectedPresenceEndsWithItsNode(t *testing.T) {
 	w := newWorld(t)
-	w.lease, w.beat = time.Second, 100*time.Millisecond
 	a, b := w.join("a"), w.join("b")
 	nurse, paris := a.login("nurse@localhost/x"), a.login("paris@localhost/x")
 	juliet := b.login("juliet@localhost/x")

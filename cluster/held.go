@@ -279,11 +279,11 @@ func (d *held) begin(user xmpp.JID) bool {
 		return false
 	case wayMoved:
 		// Nobody is found dead while Redis is away, and nobody says anything.
-		wait := since
+		wait, hold := since, d.c.opt.Hold
 		if d.away.After(wait) {
-			wait = d.away
+			wait, hold = d.away, hold+d.c.opt.Lease
 		}
-		if time.Since(wait) < d.c.opt.Hold && time.Since(since) < holdAway {
+		if time.Since(wait) < hold && time.Since(since) < holdAway {
 			return false
 		}
 	}

@@ -38,9 +38,9 @@ type world struct {
 	t     testing.TB
 	redis *redistest.Server // nil on a Redis Cluster
 
-	lease, beat, hold time.Duration // of the nodes that are opened
-	at                interface{ URL() string }
-	log               *syncBuffer
+	hold time.Duration // of the nodes that are opened; 0: what it is outside of tests
+	at   interface{ URL() string }
+	log  *syncBuffer
 
 	mu     sync.Mutex
 	stored []*xmpp.Stanza // offline
@@ -65,7 +65,7 @@ func parallel(t testing.TB) {
 
 func newWorldAt(t testing.TB, at interface{ URL() string }) *world {
 	t.Helper()
-	w := &world{t: t, at: at, log: new(syncBuffer), lease: lease, beat: beat}
+	w := &world{t: t, at: at, log: new(syncBuffer)}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(w.log.String())
@@ -139,7 +139,7 @@ func (w *world) open(name string) (*node, error) {
 	n := &node{w: w, client: client, table: hooks.NewTable(log)}
 	n.router = router.New(hooks.NewTable(log), log)
 	n.Cluster, err = cluster.Open(context.Background(), cluster.Options{
-		Redis: client, Router: n.router, Log: log, Name: name, Instance: w.instance(name), Lease: w.lease, Beat: w.beat, Hold: w.hold,
+		Redis: client, Router: n.router, Log: log, Name: name, Instance: w.instance(name), Lease: lease, Beat: beat, Hold: w.hold,
 		Fenced: func() { n.fenced.Add(1) }, Missed: func() { n.missed.Add(1) },
 		Heard: func(domain, event string, payload []byte) {
 			n.mu.Lock()
