@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"github.com/gabberd/gabberd/bench/load"
-	"github.com/gabberd/gabberd/storage/storagetest"
 )
 
 // A cluster is nodes of a server with a Redis of their own.
@@ -55,23 +54,13 @@ func newRedis(h *house, label string) (*process, error) {
 	return p, nil
 }
 
-// database is the options that name a PostgreSQL of our own. It is started when
-// it is wanted first, and stays for the rest of the run.
-func (h *house) database() (string, error) {
-	if h.postgres == nil {
-		p, err := storagetest.Start()
-		if err != nil {
-			return "", fmt.Errorf("PostgreSQL for several nodes: %w", err)
-		}
-		h.postgres = p
+func (c *cluster) name() string { return c.column }
+func (c *cluster) on() setting {
+	if c.size > 1 {
+		return redisTwo
 	}
-	o := h.postgres.SQL()
-	return fmt.Sprintf("default_db: sql\nauth_method: [sql]\nsql_type: %s\nsql_server: %q\nsql_port: %d\nsql_database: %s\nsql_username: %s\n",
-		o.Type, o.Server, o.Port, o.Database, o.Username), nil
+	return redisOne
 }
-
-func (c *cluster) name() string   { return c.column }
-func (c *cluster) nodes() int     { return c.size }
 func (c *cluster) remark() string { return "" }
 
 // processes are in the order in which they start.

@@ -28,6 +28,7 @@ shaper_rules:
   max_user_sessions: 100
   max_user_offline_messages: 10000
 modules:
+%[4]s  mod_carboncopy: {}
   mod_disco: {}
   mod_last: {}
   mod_offline: {access_max_user_messages: max_user_offline_messages}
@@ -48,11 +49,48 @@ func newEjabberd(_ context.Context, h *house) (server, error) {
 	if err != nil || libs == "" {
 		return nil, err
 	}
-	p, err := ejabberdNode(h, "ejabberd", libs, "")
+	p, err := ejabberdNode(h, "ejabberd", libs, ejabberdExtra{})
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// ejabberdArchives is the module for the archive.
+const ejabberdArchives = "  mod_mam: {default: always}\n"
+
+// newEjabberdArchive keeps an archive, in the database that it has by default.
+func newEjabberdArchive(_ context.Context, h *house) (server, error) {
+	libs, err := ejabberdLibraries()
+	if err != nil || libs == "" {
+		return nil, err
+	}
+	p, err := ejabberdNode(h, "ejabberd-archive", libs, ejabberdExtra{modules: ejabberdArchives})
+	if err != nil {
+		return nil, err
+	}
+	return settled{p, "ejabberd", archiving, nil}, nil
+}
+
+// newEjabberdPostgres keeps an archive, and all else, in PostgreSQL; nil also when
+// its library for that is not installed.
+func newEjabberdPostgres(ctx context.Context, h *house) (server, error) {
+	libs, err := ejabberdLibraries()
+	if err != nil || libs == "" || !ejabberdHas(ctx, h, libs, "pgsql") {
+		return nil, err
+	}
+	top := func() (string, error) { return h.database("ejabberd_archive", "/usr/share/ejabberd/sql/pg.sql") }
+	p, err := ejabberdNode(h, "ejabberd-archive-postgresql", libs, ejabberdExtra{modules: ejabberdArchives, top: top})
+	if err != nil {
+		return nil, err
+	}
+	return settled{p, "ejabberd", archivePG, h}, nil
+}
+
+// ejabberdExtra is options besides those that all ejabberds have.
+type ejabberdExtra struct {
+	modules string
+	top     func() (string, error) // at the top; asked at each start; may be nil
 }
 
 // newEjabberdRedis is the same with its sessions in Redis; nil also when its
@@ -62,14 +100,19 @@ func newEjabberdRedis(ctx context.Context, h *house) (server, error) {
 	if err != nil || libs == "" {
 		return nil, err
 	}
-	ask := exec.CommandContext(ctx, "erl", "-noinput", "-eval", "case code:which(eredis) of non_existing -> halt(1); _ -> halt(0) end.")
-	ask.Env = append(os.Environ(), "HOME="+h.dir, "ERL_LIBS="+libs)
-	if ask.Run() != nil {
+	if !ejabberdHas(ctx, h, libs, "eredis") {
 		return nil, nil
 	}
 	return newCluster(h, cluster{column: "ejabberd", label: "ejabberd-redis", size: 1}, func(label, redis string) (*process, error) {
-		return ejabberdNode(h, label, libs, redis)
+		return ejabberdNode(h, label, libs, ejabberdExtra{top: func() (string, error) { return redis, nil }})
 	})
+}
+
+// ejabberdHas says whether one of its libraries is installed.
+func ejabberdHas(ctx context.Context, h *house, libs, module string) bool {
+	ask := exec.CommandContext(ctx, "erl", "-noinput", "-eval", "case code:which("+module+") of non_existing -> halt(1); _ -> halt(0) end.")
+	ask.Env = append(os.Environ(), "HOME="+h.dir, "ERL_LIBS="+libs)
+	return ask.Run() == nil
 }
 
 // ejabberdLibraries is where its libraries are; empty when it is not installed.
@@ -90,9 +133,16 @@ func ejabberdLibraries() (string, error) {
 }
 
 // ejabberdNode is a process with options besides those that all have.
-func ejabberdNode(h *house, label, libs, more string) (*process, error) {
+func ejabberdNode(h *house, label, libs string, extra ejabberdExtra) (*process, error) {
 	return newProcess(h, label, func(_ context.Context, p *process) (*exec.Cmd, error) {
-		config, err := p.write("ejabberd.yml", fmt.Sprintf(ejabberdConfig, h.cert, p.plain, p.tls)+more)
+		top := ""
+		if extra.top != nil {
+			var err error
+			if top, err = extra.top(); err != nil {
+				return nil, err
+			}
+		}
+		config, err := p.write("ejabberd.yml", fmt.Sprintf(ejabberdConfig, h.cert, p.plain, p.tls, extra.modules)+top)
 		if err != nil {
 			return nil, err
 		}

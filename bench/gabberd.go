@@ -34,6 +34,7 @@ shaper_rules:
   max_user_sessions: 100
   max_user_offline_messages: 10000
 modules:
+%[4]s  mod_carboncopy: {}
   mod_disco: {}
   mod_last: {}
   mod_offline: {access_max_user_messages: max_user_offline_messages}
@@ -49,11 +50,40 @@ modules:
 // newGabberd is the server of this repository, as it is in the work tree, or
 // the program that the command line names.
 func newGabberd(ctx context.Context, h *house) (server, error) {
-	p, err := gabberdNode(ctx, h, ours, func() (string, error) { return "", nil })
+	p, err := gabberdNode(ctx, h, ours, gabberdExtra{})
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// gabberdArchives is the module for the archive.
+const gabberdArchives = "  mod_mam: {default: always}\n"
+
+// newGabberdArchive keeps an archive, in the database that it has by default.
+func newGabberdArchive(ctx context.Context, h *house) (server, error) {
+	p, err := gabberdNode(ctx, h, "gabberd-archive", gabberdExtra{modules: gabberdArchives})
+	if err != nil {
+		return nil, err
+	}
+	return settled{p, ours, archiving, nil}, nil
+}
+
+// newGabberdPostgres keeps an archive, and all else, in PostgreSQL.
+func newGabberdPostgres(ctx context.Context, h *house) (server, error) {
+	p, err := gabberdNode(ctx, h, "gabberd-archive-postgresql", gabberdExtra{modules: gabberdArchives, top: func() (string, error) {
+		return h.database("gabberd_archive", "")
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return settled{p, ours, archivePG, h}, nil
+}
+
+// gabberdExtra is options besides those that all gabberds have.
+type gabberdExtra struct {
+	modules string
+	top     func() (string, error) // at the top; asked at each start; may be nil
 }
 
 // newGabberdRedis makes nodes with their sessions in Redis. One node keeps all
@@ -61,19 +91,19 @@ func newGabberd(ctx context.Context, h *house) (server, error) {
 func newGabberdRedis(nodes int) func(context.Context, *house) (server, error) {
 	return func(ctx context.Context, h *house) (server, error) {
 		return newCluster(h, cluster{column: ours, label: fmt.Sprintf("gabberd-redis-%d", nodes), size: nodes}, func(label, redis string) (*process, error) {
-			return gabberdNode(ctx, h, label, func() (string, error) {
+			return gabberdNode(ctx, h, label, gabberdExtra{top: func() (string, error) {
 				if nodes == 1 {
 					return redis, nil
 				}
-				sql, err := h.database()
+				sql, err := h.database("gabberd_nodes", "")
 				return redis + sql, err
-			})
+			}})
 		})
 	}
 }
 
 // gabberdNode is a process with options besides those that all have.
-func gabberdNode(ctx context.Context, h *house, label string, more func() (string, error)) (*process, error) {
+func gabberdNode(ctx context.Context, h *house, label string, extra gabberdExtra) (*process, error) {
 	program := h.gabberd
 	if program == "" {
 		var err error
@@ -82,11 +112,14 @@ func gabberdNode(ctx context.Context, h *house, label string, more func() (strin
 		}
 	}
 	return newProcess(h, label, func(_ context.Context, p *process) (*exec.Cmd, error) {
-		extra, err := more()
-		if err != nil {
-			return nil, err
+		top := ""
+		if extra.top != nil {
+			var err error
+			if top, err = extra.top(); err != nil {
+				return nil, err
+			}
 		}
-		config, err := p.write("ejabberd.yml", fmt.Sprintf(gabberdConfig, h.cert, p.plain, p.tls)+extra)
+		config, err := p.write("ejabberd.yml", fmt.Sprintf(gabberdConfig, h.cert, p.plain, p.tls, extra.modules)+top)
 		if err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ type given struct {
 	plain     string
 	secure    string // empty: STARTTLS on the plain port
 	pid       int
-	redis     bool // its sessions are in Redis
+	setting   setting
 	mechanism string
 }
 
@@ -44,12 +44,7 @@ func parseGiven(h *house, label, text string) (*given, error) {
 
 func (g *given) name() string { return g.label }
 
-func (g *given) nodes() int {
-	if g.redis {
-		return 1
-	}
-	return 0
-}
+func (g *given) on() setting { return g.setting }
 
 func (g *given) remark() string {
 	what := "started by hand"

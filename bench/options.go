@@ -42,7 +42,8 @@ func parse(args []string) (options, error) {
 		o.only, err = regexp.Compile(s)
 		return err
 	})
-	f.Func("idle", "`counts` of idle sessions, with commas between (default 2000)", func(s string) error { return o.setIdle(s) })
+	f.Func("idle", "`counts` of idle sessions, with commas between (default 2000)", counts(&o.idle))
+	f.Func("growth", "`counts` of sessions among which messages go at the rate, with commas between: does a message cost more where there are more? (default none)", counts(&o.growth))
 	f.Float64Var(&o.rate, "rate", o.rate, "messages a second for the chat at a fixed rate")
 	f.DurationVar(&o.duration, "duration", o.duration, "how long each workload sends")
 	f.IntVar(&o.rounds, "rounds", o.rounds, "how often all is run; the table has the medians")
@@ -59,16 +60,19 @@ func parse(args []string) (options, error) {
 	return o, o.check()
 }
 
-func (o *options) setIdle(text string) error {
-	o.idle = nil
-	for one := range strings.SplitSeq(text, ",") {
-		n, err := strconv.Atoi(one)
-		if err != nil || n < 2 || n%2 != 0 {
-			return fmt.Errorf("%q is no even number of sessions", one)
+// counts reads numbers of sessions.
+func counts(to *[]int) func(string) error {
+	return func(text string) error {
+		*to = nil
+		for one := range strings.SplitSeq(text, ",") {
+			n, err := strconv.Atoi(one)
+			if err != nil || n < 2 || n%2 != 0 {
+				return fmt.Errorf("%q is no even number of sessions", one)
+			}
+			*to = append(*to, n)
 		}
-		o.idle = append(o.idle, n)
+		return nil
 	}
-	return nil
 }
 
 func (o *options) check() error {

@@ -39,12 +39,12 @@ func TestStepsGoToTheServersTheyAreFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &bench{options: o}
-	for nodes, want := range []string{
-		"chat", "login-redis", "chat-redis-within chat-redis-across chat-redis-within-rate chat-redis-across-rate", "",
+	for on, want := range map[setting]string{
+		alone: "chat", redisOne: "login-redis", redisTwo: "chat-redis-within chat-redis-across chat-redis-within-rate chat-redis-across-rate", archiving: "",
 	} {
 		var names []string
 		seen := map[string]bool{"": true}
-		for _, s := range b.stepsFor(nodes) {
+		for _, s := range b.stepsFor(on) {
 			names = append(names, s.name)
 			seen[s.name] = true
 			if !seen[s.base] {
@@ -55,7 +55,7 @@ func TestStepsGoToTheServersTheyAreFor(t *testing.T) {
 			}
 		}
 		if got := strings.Join(names, " "); got != want {
-			t.Errorf("with %d nodes: %s; want %s", nodes, got, want)
+			t.Errorf("servers %q: %s; want %s", on, got, want)
 		}
 	}
 }

@@ -14,12 +14,29 @@ type step struct {
 	title  string
 	job    load.Job
 	tls    bool
-	twice  bool   // counts only the second time: servers that were just started are slow
-	fresh  bool   // on a server that was just started: memory
-	nodes  int    // of the server that it is for
-	across bool   // sessions take turns with the nodes; otherwise all are on the first
-	base   string // the step, before this one, whose cost for a delivery is the unit of the figure times
+	twice  bool    // counts only the second time: servers that were just started are slow
+	fresh  bool    // on a server that was just started: memory
+	on     setting // of the server that it is for
+	across bool    // sessions take turns with the nodes; otherwise all are on the first
+	base   string  // the step, before this one, whose cost for a delivery is the unit of the figure times
 	rows   []row
+}
+
+// A setting is what a server has besides what all have.
+type setting string
+
+// The settings of servers.
+const (
+	alone     setting = ""                   // nothing
+	redisOne  setting = "redis"              // its sessions in Redis
+	redisTwo  setting = "redis-2"            // two nodes that share a Redis and a PostgreSQL
+	archiving setting = "archive"            // an archive of messages, kept as it does by default
+	archivePG setting = "archive-postgresql" // the same, and all else, in a PostgreSQL
+)
+
+// says is the setting for people.
+func (s setting) says() string {
+	return map[setting]string{redisOne: ", with its sessions in Redis", redisTwo: ", two nodes", archiving: ", with an archive", archivePG: ", with an archive in PostgreSQL"}[s]
 }
 
 // A row is one figure of a step.
@@ -44,21 +61,22 @@ type size struct {
 	logins, sessions, pingers int
 	ring, contacts            int
 	absent, messages          int
-	rate                      float64
-	idle                      []int
+	readers, archive          int // who page through so many messages each
+	rate, visits              float64
+	idle, growth              []int // sessions
 	warm, duration, rest      time.Duration
 }
 
 func fullSize() size {
 	return size{
-		logins: 600, sessions: 400, pingers: 50, ring: 100, contacts: 50, absent: 50, messages: 50, rate: 2000, idle: []int{2000},
+		logins: 600, sessions: 400, pingers: 50, ring: 100, contacts: 50, absent: 50, messages: 50, readers: 20, archive: 500, rate: 2000, visits: 20, idle: []int{2000},
 		warm: 2 * time.Second, duration: 6 * time.Second, rest: 15 * time.Second,
 	}
 }
 
 func smokeSize() size {
 	return size{
-		logins: 40, sessions: 20, pingers: 10, ring: 12, contacts: 6, absent: 5, messages: 25, rate: 300, idle: []int{40},
+		logins: 40, sessions: 20, pingers: 10, ring: 12, contacts: 6, absent: 5, messages: 25, readers: 2, archive: 60, rate: 300, visits: 10, idle: []int{40},
 		warm: 200 * time.Millisecond, duration: time.Second, rest: time.Second,
 	}
 }
@@ -80,7 +98,7 @@ func (z size) writers() int { return max(z.absent/9, 1) }
 
 // plan is the list of all steps.
 func plan(z size) []step {
-	steps := z.traffic()
+	steps := append(z.traffic(), z.grown()...)
 	for _, n := range z.idle {
 		for _, kind := range []struct {
 			name string
@@ -97,7 +115,24 @@ func plan(z size) []step {
 			})
 		}
 	}
-	return append(steps, z.shared()...)
+	return append(append(steps, z.archived()...), z.shared()...)
+}
+
+// grown are the steps that show whether a message costs more where there are more
+// sessions.
+func (z size) grown() (steps []step) {
+	for _, n := range z.growth {
+		title := fmt.Sprintf("chat at %s a second among %s sessions", thousands(z.rate), thousands(float64(n)))
+		steps = append(steps, step{
+			name: fmt.Sprintf("growth-%d", n), title: title, base: fmt.Sprintf("growth-%d", z.growth[0]),
+			job: load.Job{Workload: "chat", First: z.ring, Sessions: n, Rate: z.rate, Warm: z.warm, Duration: z.duration},
+			rows: []row{
+				{title + ", per message", "cpu_us", "µs", less},
+				{title + ", times the cost among the fewest", "times", "×", none},
+			},
+		})
+	}
+	return steps
 }
 
 func (z size) traffic() []step {
@@ -139,6 +174,13 @@ func (z size) traffic() []step {
 		}},
 		{name: "roster", title: "roster fetch", job: with(friends, "roster", func(*load.Job) {}), rows: []row{
 			{fmt.Sprintf("roster of %d fetched", z.contacts), "cpu_us", "µs", less},
+		}},
+		{name: "carbons", title: "chat with carbons", job: with(others, "carbons", func(j *load.Job) { j.Sessions, j.Devices, j.Window = z.sessions/4*2, 3, 2 }), rows: []row{
+			{"chat with carbons to 3 devices each, per message", "cpu_us", "µs", less},
+		}},
+		{name: "day", title: "a day's mix", tls: true, job: with(others, "day", func(j *load.Job) { j.Sessions, j.Rate, j.Visits = z.sessions, z.rate/4, z.visits }), rows: []row{
+			{fmt.Sprintf("a day's mix: %s messages and %g logins a second, CPU of a second", thousands(z.rate/4), z.visits), "cpu_ms_per_s", "ms", less},
+			{"a day's mix, messages, p99", "p99_ms", "ms", less},
 		}},
 		{name: "offline", title: "offline messages",
 			job: with(others, "offline", func(j *load.Job) { j.Sessions, j.Messages = z.writers()+z.absent, z.messages }),

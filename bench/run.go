@@ -25,21 +25,26 @@ type bench struct {
 
 // A maker makes a server; nil is one that is not installed.
 type maker struct {
-	name  string
-	nodes int // what server.nodes says
-	make  func(context.Context, *house) (server, error)
+	name string
+	on   setting
+	make func(context.Context, *house) (server, error)
 }
 
 // makers are in the order in which servers run.
 func makers() []maker {
 	return []maker{
-		{ours, 0, newGabberd},
-		{ours, 1, newGabberdRedis(1)},
-		{ours, 2, newGabberdRedis(2)},
-		{"ejabberd", 0, newEjabberd},
-		{"ejabberd", 1, newEjabberdRedis},
-		{"prosody", 0, newProsody},
-		{limitName, 0, newLimit},
+		{ours, alone, newGabberd},
+		{ours, archiving, newGabberdArchive},
+		{ours, archivePG, newGabberdPostgres},
+		{ours, redisOne, newGabberdRedis(1)},
+		{ours, redisTwo, newGabberdRedis(2)},
+		{"ejabberd", alone, newEjabberd},
+		{"ejabberd", archiving, newEjabberdArchive},
+		{"ejabberd", archivePG, newEjabberdPostgres},
+		{"ejabberd", redisOne, newEjabberdRedis},
+		{"prosody", alone, newProsody},
+		{"prosody", archiving, newProsodyArchive},
+		{limitName, alone, newLimit},
 	}
 }
 
@@ -94,7 +99,7 @@ func manyFiles() error {
 func (b *bench) makeServers(ctx context.Context) ([]server, error) {
 	var all []server
 	for _, m := range makers() {
-		if !slices.Contains(b.servers, m.name) || len(b.stepsFor(m.nodes)) == 0 {
+		if !slices.Contains(b.servers, m.name) || len(b.stepsFor(m.on)) == 0 {
 			continue
 		}
 		s, err := b.makeServer(ctx, m)
@@ -102,7 +107,7 @@ func (b *bench) makeServers(ctx context.Context) ([]server, error) {
 			return nil, err
 		}
 		if s == nil {
-			b.say("%s is not installed%s", m.name, map[bool]string{true: ", or not what it needs for sessions in Redis"}[m.nodes > 0])
+			b.say("%s%s: it is not installed, or not what it needs", m.name, m.on.says())
 			continue
 		}
 		all = append(all, s)
@@ -112,23 +117,23 @@ func (b *bench) makeServers(ctx context.Context) ([]server, error) {
 
 func (b *bench) makeServer(ctx context.Context, m maker) (server, error) {
 	variable := "BENCH_" + strings.ToUpper(m.name)
-	if m.nodes > 0 {
-		variable += "_REDIS"
+	if m.on != alone {
+		variable += "_" + strings.ToUpper(strings.ReplaceAll(string(m.on), "-", "_"))
 	}
 	if where := os.Getenv(variable); where != "" && m.name != ours && m.name != limitName {
 		g, err := parseGiven(b.house, m.name, where)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", variable, err)
 		}
-		g.redis = m.nodes > 0
+		g.setting = m.on
 		return g, nil
 	}
 	return m.make(ctx, b.house)
 }
 
-// stepsFor are the wanted steps for servers of so many nodes.
-func (b *bench) stepsFor(nodes int) []step {
-	return slices.DeleteFunc(b.steps(), func(st step) bool { return st.nodes != nodes })
+// stepsFor are the wanted steps for servers of a setting.
+func (b *bench) stepsFor(on setting) []step {
+	return slices.DeleteFunc(b.steps(), func(st step) bool { return st.on != on })
 }
 
 // serve runs all steps on one server and stops it.
@@ -143,7 +148,7 @@ func (b *bench) serve(ctx context.Context, s server, round int) {
 		return
 	}
 	restarted := true
-	for _, st := range b.stepsFor(s.nodes()) {
+	for _, st := range b.stepsFor(s.on()) {
 		if s.name() == limitName && !load.OnRelay(st.job.Workload) {
 			continue
 		}
@@ -164,7 +169,7 @@ func (b *bench) serve(ctx context.Context, s server, round int) {
 
 // prepare starts a server and, the first time, makes its users and rosters.
 func (b *bench) prepare(ctx context.Context, s server) error {
-	b.say("%s starts%s", s.name(), map[int]string{1: ", with its sessions in Redis", 2: ", two nodes"}[s.nodes()])
+	b.say("%s starts%s", s.name(), s.on().says())
 	if err := s.start(ctx); err != nil {
 		return err
 	}
@@ -197,7 +202,7 @@ func (b *bench) introduce(s server) (err error) {
 
 func (b *bench) makeUsers(ctx context.Context, s server) error {
 	began := time.Now()
-	steps := b.stepsFor(s.nodes())
+	steps := b.stepsFor(s.on())
 	n := b.users(steps)
 	if _, err := load.Run(ctx, load.Job{Workload: "register", Target: s.target(false), Sessions: n, Concurrent: 16}); err != nil {
 		return err

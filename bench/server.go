@@ -19,8 +19,8 @@ import (
 
 // A server is one of those that are compared.
 type server interface {
-	name() string   // a column of the table
-	nodes() int     // that share a Redis; 0: one that has its sessions in memory
+	name() string // a column of the table
+	on() setting
 	remark() string // what the table's reader must know of it
 	// start returns when the server takes connections. A second start keeps the
 	// users and all else that is on disk.
@@ -38,6 +38,9 @@ type house struct {
 	prefix   string
 	password string
 	postgres *storagetest.Private // nil until a server wants it
+
+	postmaster int      // its process
+	databases  []string // in it
 }
 
 // close removes what servers have left.
@@ -81,7 +84,7 @@ func newProcess(h *house, label string, command func(context.Context, *process) 
 }
 
 func (p *process) name() string   { return p.label }
-func (p *process) nodes() int     { return 0 }
+func (p *process) on() setting    { return alone }
 func (p *process) remark() string { return "" }
 
 func (p *process) target(tls bool) load.Target {

@@ -11,7 +11,7 @@ func (z size) shared() []step {
 	paced := chat
 	paced.Rate = z.rate
 	steps := []step{{
-		name: "login-redis", title: "login, sessions in Redis", tls: true, twice: true, nodes: 1, job: login,
+		name: "login-redis", title: "login, sessions in Redis", tls: true, twice: true, on: redisOne, job: login,
 		rows: []row{
 			{"login, sessions in Redis", "cpu_us", "µs", less},
 			{"login, sessions in Redis, logins per CPU-second", "per_cpu_s", "/s", more},
@@ -24,10 +24,10 @@ func (z size) shared() []step {
 	}{{"", "saturated", chat}, {"-rate", "at " + thousands(z.rate) + " a second", paced}} {
 		within, across := "chat within a node, "+kind.title, "chat across two nodes, "+kind.title
 		steps = append(steps, step{
-			name: "chat-redis-within" + kind.suffix, title: within, nodes: 2, job: kind.job,
+			name: "chat-redis-within" + kind.suffix, title: within, on: redisTwo, job: kind.job,
 			rows: append([]row{{within + ", per message", "cpu_us", "µs", none}}, pace(within, kind.job)...),
 		}, step{
-			name: "chat-redis-across" + kind.suffix, title: across, nodes: 2, across: true, job: kind.job, base: "chat-redis-within" + kind.suffix,
+			name: "chat-redis-across" + kind.suffix, title: across, on: redisTwo, across: true, job: kind.job, base: "chat-redis-within" + kind.suffix,
 			rows: append([]row{
 				{across + ", per message, both nodes", "cpu_us", "µs", none},
 				{across + ", Redis besides", "redis_cpu_us", "µs", none},

@@ -57,7 +57,10 @@ type Job struct {
 	Patience   time.Duration `json:"patience"`   // without any delivery, until those that are missing are called lost
 	Body       int           `json:"body"`       // bytes of a message's text
 	Contacts   int           `json:"contacts"`   // rosters: contacts of each user; even
-	Messages   int           `json:"messages"`   // offline: messages for each user
+	Messages   int           `json:"messages"`   // offline, archive: messages for each user
+	Devices    int           `json:"devices"`    // carbons: of each user
+	Occupants  int           `json:"occupants"`  // rooms: of each room
+	Visits     float64       `json:"visits"`     // day: logins a second
 	Processes  int           `json:"processes"`  // 0: as few as the limit on open files allows
 }
 
@@ -67,6 +70,7 @@ type workload struct {
 	summarize func(*Result)       // in the parent, when all are done
 	unit      int                 // sessions that must stay in one process come in multiples of this
 	ring      bool                // users are each other's contacts, so all are in one process
+	single    bool                // all sessions must be in one process
 	memory    bool                // read the server's memory at each phase
 	relay     bool                // makes sense against the bare relay
 }
@@ -81,6 +85,10 @@ func workloads() map[string]workload {
 		"presence": {run: (*worker).presence, summarize: summarizeTraffic, unit: 1, ring: true},
 		"ping":     {run: (*worker).ping, summarize: summarizeTraffic, unit: 1},
 		"roster":   {run: (*worker).roster, summarize: summarizeTraffic, unit: 1},
+		"carbons":  {run: (*worker).carbons, summarize: summarizeCarbons, unit: 2},
+		"archive":  {run: (*worker).archive, summarize: summarizeTraffic, unit: 2},
+		"rooms":    {run: (*worker).rooms, summarize: summarizeTraffic, unit: 1, single: true},
+		"day":      {run: (*worker).day, summarize: summarizeDay, unit: 4},
 		"offline":  {run: (*worker).offline, summarize: summarizeOffline, unit: 1},
 	}
 }
@@ -114,11 +122,18 @@ func (j *Job) check() error {
 		return fmt.Errorf("contacts: %d; must be even, at least 2 and fewer than the %d sessions", j.Contacts, j.Sessions)
 	case kind.unit == 2 && j.Sessions%2 != 0:
 		return errors.New("sessions: this workload wants pairs, so an even number")
+	case j.Workload == "rooms" && (j.Occupants < 2 || j.Sessions%j.Occupants != 0 || j.First%j.Occupants != 0):
+		return fmt.Errorf("occupants: %d; must be at least 2, and %d sessions from user %d on must make whole rooms", j.Occupants, j.Sessions, j.First)
+	case j.Workload == "archive" && j.Messages < pageSize:
+		return fmt.Errorf("messages: %d; a page has %d", j.Messages, pageSize)
+	case j.Workload == "day" && (j.Rate <= 0 || j.Sessions < 4):
+		return errors.New("day: wants a rate, and at least 4 sessions")
 	case j.Rate < 0:
 		return errors.New("rate: cannot be negative")
 	}
 	j.Concurrent = orElse(j.Concurrent, 32)
 	j.Window = orElse(j.Window, 1)
+	j.Devices = orElse(j.Devices, 3)
 	j.Body = orElse(j.Body, 100)
 	j.Duration = orElse(j.Duration, 5*time.Second)
 	j.Patience = orElse(j.Patience, 10*time.Second)

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -114,7 +115,7 @@ func (w *worker) bind(s *session, a arrival) error {
 	if _, err := w.stream(s); err != nil {
 		return err
 	}
-	e, err := s.reply("bind", "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>load</resource></bind></iq>")
+	e, err := s.reply("bind", "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>"+cmp.Or(s.resource, "load")+"</resource></bind></iq>")
 	if err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}

@@ -101,8 +101,8 @@ func (r *Result) sample(phase string) Sample {
 }
 
 // cost puts into the figures what was used between two phases for each of n:
-// NAME_us of the server, DATABASE_NAME_us of what is beside it, and the same of the
-// generator, and what others have taken of the machine.
+// NAME_us of the server, DATABASE_NAME_us of what is beside it, total_NAME_us of both,
+// and the same of the generator, and what others have taken of the machine.
 func (r *Result) cost(name, from, to string, n float64) {
 	a, b := r.sample(from), r.sample(to)
 	if n <= 0 || b.At.IsZero() {
@@ -115,6 +115,7 @@ func (r *Result) cost(name, from, to string, n float64) {
 		r.Figures[k+"_"+name+"_us"] = micro(u.CPU - a.Beside[k].CPU)
 		server += u.CPU - a.Beside[k].CPU
 	}
+	r.Figures["total_"+name+"_us"] = micro(server)
 	generator := b.Generator - a.Generator
 	r.Figures["generator_"+name+"_us"] = micro(generator)
 	others := max(b.Machine-a.Machine-generator-server, 0)
@@ -153,6 +154,22 @@ func summarizeTraffic(r *Result) {
 	if r.Job.Rate > 0 {
 		r.Figures["behind_ms"] = m.Behind * 1e3
 	}
+}
+
+// summarizeCarbons counts the cost for each message that was sent.
+func summarizeCarbons(r *Result) {
+	summarizeTraffic(r)
+	r.cost("cpu", "measure", "measured", float64(r.Tally.Measured.Sent))
+}
+
+// summarizeDay counts the cost of a second.
+func summarizeDay(r *Result) {
+	summarizeTraffic(r)
+	if s := r.sample("measured").At.Sub(r.sample("measure").At).Seconds(); s > 0 {
+		cpu := r.sample("measured").Server.CPU - r.sample("measure").Server.CPU
+		r.Figures["cpu_ms_per_s"] = cpu.Seconds() * 1e3 / s
+	}
+	r.latency("login_", &r.Tally.LoginTime)
 }
 
 func summarizeOffline(r *Result) {

@@ -128,7 +128,7 @@ func divide(j Job, kind workload) ([]Job, error) {
 		room := max(int(min(limit.Cur, 1<<20))-200, 1)
 		n = (j.Sessions + room - 1) / room
 	}
-	if kind.ring {
+	if kind.ring || kind.single {
 		n = 1
 	}
 	units := (j.Sessions + kind.unit - 1) / kind.unit

@@ -152,5 +152,10 @@ func is(element []byte, name string) bool {
 	return c == ' ' || c == '>' || c == '/'
 }
 
+// status says whether a presence from a room has a status code (XEP-0045 §15.6).
+func status(presence []byte, code string) bool {
+	return bytes.Contains(presence, []byte("code='"+code+"'")) || bytes.Contains(presence, []byte(`code="`+code+`"`))
+}
+
 // failed says whether a stanza is of type error.
 func failed(stanza []byte) bool { return string(attribute(stanza, "type")) == "error" }

@@ -18,6 +18,8 @@ type session struct {
 	bare   string
 	full   string
 
+	resource string // that it asks for; empty: load
+
 	wire *wire
 	tls  *tls.Conn // nil: not encrypted
 	scan scanner

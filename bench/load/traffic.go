@@ -64,6 +64,9 @@ func (t *traffic) measure() error {
 	if err := w.phase("measure"); err != nil {
 		return err
 	}
+	if w.opened != nil {
+		w.opened()
+	}
 	began := w.now()
 	t.run(w.Duration)
 	w.tally.Measured.Seconds = float64(max(t.last-began, 0)) / 1e9

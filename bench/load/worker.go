@@ -26,6 +26,7 @@ type worker struct {
 	loop     *loop
 	clock    time.Time
 	tally    Tally
+	opened   func() // called when measuring begins; may be nil
 
 	orders  *bufio.Reader
 	reports *json.Encoder

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -196,6 +197,16 @@ func (p *Private) Pause() error {
 // Stop ends the server and removes its files.
 func (p *Private) Stop() error {
 	return errors.Join(p.life.Close(), p.shell.Wait())
+}
+
+// PID is the server's first process, whose children do the work.
+func (p *Private) PID() (int, error) {
+	text, err := os.ReadFile(filepath.Join(p.dir, "data", "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	return strconv.Atoi(first)
 }
 
 // SQL is the options of the server's own database, for tests that stop it.

@@ -46,7 +46,10 @@ func run(ctx context.Context, args []string) error {
 	f.DurationVar(&j.Patience, "patience", 10*time.Second, "without any delivery, until those that are missing are called lost")
 	f.IntVar(&j.Body, "body", 100, "bytes of a message's text")
 	f.IntVar(&j.Contacts, "contacts", 0, "befriend, presence, roster: contacts of each user")
-	f.IntVar(&j.Messages, "messages", 50, "offline: messages for each user")
+	f.IntVar(&j.Messages, "messages", 50, "offline, archive: messages for each user")
+	f.IntVar(&j.Devices, "devices", 3, "carbons: of each user")
+	f.IntVar(&j.Occupants, "occupants", 20, "rooms: of each room")
+	f.Float64Var(&j.Visits, "visits", 20, "day: logins a second")
 	f.IntVar(&j.Processes, "processes", 0, "worker processes; 0: as few as the limit on open files allows")
 	raw := f.Bool("raw", false, "print histograms and samples too")
 	if err := f.Parse(args); err != nil {
