@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,11 +33,15 @@ const (
 	redisTwo  setting = "redis-2"            // two nodes that share a Redis and a PostgreSQL
 	archiving setting = "archive"            // an archive of messages, kept as it does by default
 	archivePG setting = "archive-postgresql" // the same, and all else, in a PostgreSQL
+
+	forwarding setting = "forward"            // an archive from which everything is forwarded
+	forwardPG  setting = "forward-postgresql" // the same in a PostgreSQL
 )
 
 // says is the setting for people.
 func (s setting) says() string {
-	return map[setting]string{redisOne: ", with its sessions in Redis", redisTwo: ", two nodes", archiving: ", with an archive", archivePG: ", with an archive in PostgreSQL"}[s]
+	return map[setting]string{redisOne: ", with its sessions in Redis", redisTwo: ", two nodes", archiving: ", with an archive", archivePG: ", with an archive in PostgreSQL",
+		forwarding: ", forwarding", forwardPG: ", forwarding, with PostgreSQL"}[s]
 }
 
 // A row is one figure of a step.
@@ -115,7 +120,7 @@ func plan(z size) []step {
 			})
 		}
 	}
-	return append(append(steps, z.archived()...), z.shared()...)
+	return slices.Concat(steps, z.archived(), z.forwarded(), z.shared())
 }
 
 // grown are the steps that show whether a message costs more where there are more

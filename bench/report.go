@@ -63,9 +63,14 @@ func (r *report) figure(server, step, name string) (float64, bool) {
 
 // cost is what a delivery has cost in a step of that round.
 func (r *report) cost(server, step string, round int) (float64, bool) {
+	return r.figureOf(server, step, round, "cpu_us")
+}
+
+// figureOf is a figure of a step in a round, if it was measured and is sound.
+func (r *report) figureOf(server, step string, round int, figure string) (float64, bool) {
 	for _, e := range r.Entries {
 		if e.Server == server && e.Step == step && e.Round == round && e.Result != nil && e.Broken == nil {
-			v := e.Result.Figures["cpu_us"]
+			v := e.Result.Figures[figure]
 			return v, v > 0
 		}
 	}

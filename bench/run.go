@@ -36,6 +36,8 @@ func makers() []maker {
 		{ours, alone, newGabberd},
 		{ours, archiving, newGabberdArchive},
 		{ours, archivePG, newGabberdPostgres},
+		{ours, forwarding, newGabberdForward},
+		{ours, forwardPG, newGabberdForwardPostgres},
 		{ours, redisOne, newGabberdRedis(1)},
 		{ours, redisTwo, newGabberdRedis(2)},
 		{"ejabberd", alone, newEjabberd},
@@ -257,6 +259,9 @@ func (b *bench) step(ctx context.Context, s server, st step, round int) {
 	}
 	if base, ok := b.report.cost(s.name(), st.base, round); ok {
 		r.Figures["times"] = r.Figures["cpu_us"] / base
+		if rate, ok := b.report.figureOf(s.name(), st.base, round, "per_s"); ok {
+			r.Figures["share"] = r.Figures["per_s"] / rate
+		}
 	}
 	e := entry{Server: s.name(), Step: st.name, Round: round, Result: r, Broken: r.Tally.Broken()}
 	b.report.Entries = append(b.report.Entries, e)

@@ -39,13 +39,14 @@ type house struct {
 	password string
 	postgres *storagetest.Private // nil until a server wants it
 
+	sink       *sink    // nil until a server wants it
 	postmaster int      // its process
 	databases  []string // in it
 }
 
 // close removes what servers have left.
 func (h *house) close() error {
-	err := os.RemoveAll(h.dir)
+	err := errors.Join(os.RemoveAll(h.dir), h.stopSink())
 	if h.postgres != nil {
 		err = errors.Join(err, h.postgres.Stop())
 	}

@@ -100,6 +100,8 @@ type Listener struct {
 	crowd  crowd
 	wg     sync.WaitGroup
 
+	longestRest time.Duration // another one in tests
+
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
 	down  bool
@@ -109,7 +111,7 @@ type Listener struct {
 // wrong with the certificates of authorities.
 func NewListener(o Options, s Server, log *slog.Logger) (*Listener, error) {
 	o.StartTLS = o.StartTLS || o.StartTLSRequired || o.Verify
-	l := &Listener{Options: o, server: s, log: log, conns: map[*Conn]struct{}{}}
+	l := &Listener{Options: o, server: s, log: log, conns: map[*Conn]struct{}{}, longestRest: longestRest}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if o.Verify && o.CAFile != "" {
 		pool, err := readPool(o.CAFile)

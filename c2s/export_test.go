@@ -1,5 +1,7 @@
 package c2s
 
+import "time"
+
 // Waiting is how many bytes wait in the outbox.
 func (c *Conn) Waiting() int {
 	c.out.mu.Lock()
@@ -65,3 +67,6 @@ func (c *Conn) Sent(n uint64) {
 	defer c.out.mu.Unlock()
 	c.out.acks.sent, c.out.acks.askedAt = n, n
 }
+
+// SetLongestRest changes how long clients wait at most for what they have sent.
+func (l *Listener) SetLongestRest(d time.Duration) { l.longestRest = d }

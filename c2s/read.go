@@ -66,6 +66,9 @@ func (c *Conn) loop() error {
 		if err != nil {
 			return err
 		}
+		if err := c.rest(); err != nil {
+			return err
+		}
 		if err := c.pace(n); err != nil {
 			return err
 		}
@@ -245,6 +248,27 @@ func (c *Conn) frame(fr stream.Frame) error {
 		return errEnd
 	case stream.Element:
 		return c.element(fr)
+	}
+	return nil
+}
+
+// longestRest is how long a client waits at most for what it has sent to be stored. A
+// database may be away: then chat goes on, slowly.
+const longestRest = time.Second
+
+// rest waits for whoever keeps what the client has sent, if that is behind.
+func (c *Conn) rest() error {
+	done := c.burst.Paused()
+	if done == nil {
+		return nil
+	}
+	t := time.NewTimer(c.l.longestRest)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	case <-c.closing:
+		return c.reason.Load()
 	}
 	return nil
 }

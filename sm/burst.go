@@ -17,6 +17,7 @@ type Burst struct {
 	open  bool
 	held  []Flusher
 	spare []Flusher // of the goroutine that ends the burst: memory for the next one
+	pause <-chan struct{}
 
 	carried atomic.Pointer[Receipt] // of the stanza that is being worked through
 }
@@ -62,6 +63,28 @@ func (b *Burst) End() {
 	if b.spare = held[:0]; cap(held) > maxSpare {
 		b.spare = nil
 	}
+}
+
+// Pause has the client's next burst wait until done is closed, for a bounded time. It
+// is for handlers that keep what the client sends, where that does not go as fast as
+// the client: it is slowed down then, and nobody else. A nil Burst does nothing.
+func (b *Burst) Pause(done <-chan struct{}) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pause = done
+}
+
+// Paused is what the next burst has to wait for, nil for nothing, and forgets it. It
+// is for the goroutine that reads the client's stream.
+func (b *Burst) Paused() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	done := b.pause
+	b.pause = nil
+	return done
 }
 
 // Carry makes r the receipt of the stanza that is worked through from now on; nil

@@ -73,6 +73,15 @@ func (db *DB) Queued() int {
 	return q.count
 }
 
+// Busy reports whether so much waits for its commit that whoever adds more should
+// wait for what he has added: an eighth of what the queue takes. It does not block.
+func (db *DB) Busy() bool {
+	q := db.base.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.count > maxQueued/8 || q.size > maxBytes/8
+}
+
 // weight is about how many bytes arguments hold.
 func weight(args []any) int {
 	n := 0

@@ -105,6 +105,9 @@ func (m *mam) archive(ctx context.Context, st *xmpp.Stanza, in Storing) bool {
 	if m.full.Load() {
 		m.full.Store(false)
 	}
+	if m.store.Busy() {
+		sm.BurstOf(ctx).Pause(ticket.Done())
+	}
 	// The recipient's copy makes a message safe. That the sender has one helps
 	// nobody who was to get it; but his client must not take it for archived before
 	// it is.

@@ -10,6 +10,10 @@ import (
 // stored. It runs on the goroutine of the message's sender.
 var StoreMessage = hooks.NewFold[*xmpp.Stanza, Storing]("store_mam_message", "A message is about to be archived. Nil: it is not.")
 
+// Scan reads what all users of a host have archived. It waits for the database.
+// Without an archive nobody answers.
+var Scan = hooks.NewFold[Scanned, Scanning]("mam_scan_archive", "Somebody wants to read what all users have archived in a time.")
+
 // A Storing is a message on its way to somebody's archive.
 type Storing struct {
 	User      xmpp.JID     // whose archive: bare

@@ -25,6 +25,9 @@ func (m *module) commands() []admin.Command {
 			Result("retried").Example("1", "1795829012345678"),
 		admin.New("forward_drop", "Forget messages that could not be forwarded.", m.drop).Tags("forward").EachHost().
 			Result("dropped").Example("1", "1795829012345678"),
+		admin.New("forward_replay", "Forward messages of the archive once more.", m.replay).Tags("forward").EachHost().
+			Long("Messages that the archive has of that time go into the queues of the destinations that want them, with the ids that they had. Those that wait anyway, and dead letters, stay as they are.").
+			Result("queued").Example("17", "2026-03-01T12:30:00Z", "2026-03-01T13:00:00Z"),
 		admin.New("forward_test", "Send a marked sample to a destination, past its queue.", m.test).Tags("forward").EachHost().
 			Example("localhost: 200 OK", "default"),
 	}

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -221,7 +220,6 @@ func TestErrorsShowNoPassword(t *testing.T) {
 type bad struct {
 	sink
 	left atomic.Int64 // so often
-	hung sync.WaitGroup
 }
 
 func (b *bad) ServeHTTP(w http.ResponseWriter, r *http.Request) {

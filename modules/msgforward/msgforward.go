@@ -22,6 +22,7 @@ import (
 	"sync"
 
 	"github.com/gabberd/gabberd/acl"
+	"github.com/gabberd/gabberd/admin/metrics"
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/modules/msgforward/target"
@@ -34,6 +35,7 @@ import (
 var Module = modules.Define("mod_msg_forward", modules.Spec[options]{
 	Doc:      "Forwards every message that is stored to web servers or message queues.",
 	Tables:   modules.Tables{Keeper: storage.JobsKeeper, Versions: storage.Jobs},
+	Metrics:  ownMetrics(),
 	Commands: (*module)(nil).commands(),
 	Start:    start,
 })
@@ -88,7 +90,7 @@ func start(h *modules.Host, o options) error {
 	Report.Add(h, hooks.Normal, m.report)
 	Revived.AddEverywhere(h, hooks.Normal, m.revived)
 	h.Command(m.commands()...)
-	return nil
+	return h.Metrics(metrics.Read(m.measure, ownMetrics()...))
 }
 
 // databases are those that modules of the host may store messages in.

@@ -188,6 +188,9 @@ func (m *offline) keep(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
 		}
 		return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
 	}
+	if m.store.Busy() {
+		sm.BurstOf(ctx).Pause(ticket.Done())
+	}
 	// The sender's client is told that the message is handled when it is on the
 	// disk, or when it was told that it is not.
 	receipt := sm.ReceiptOf(ctx)
