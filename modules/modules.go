@@ -25,6 +25,7 @@ type Module struct {
 	XEPs      []string // "0199", or "0133 partial" where a part of it is left out
 	Needs     []string // modules that must have been started before
 	Tables    Tables   // in the database
+	Also      []Tables // of other keepers, made after those
 	Options   []config.Info
 	// Commands are what the module lets an operator do, for the manual. Their
 	// functions are those of no running module and are never called.
@@ -53,7 +54,8 @@ type Spec[O any] struct {
 	Doc      string
 	XEPs     []string
 	Needs    []string
-	Tables   Tables // as in h.Database, for those who want to see them before
+	Tables   Tables   // as in h.Database, for those who want to see them before
+	Also     []Tables // what Start makes besides in the same database, in that order
 	Commands []admin.Command
 	Metrics  []metrics.Metric
 	// Start adds what the module does to its host. What it adds through the
@@ -65,7 +67,7 @@ type Spec[O any] struct {
 // Define makes a module of what it says about itself.
 func Define[O any, P config.Of[O]](name string, s Spec[O]) Module {
 	return Module{
-		Name: name, Doc: s.Doc, XEPs: s.XEPs, Needs: s.Needs, Tables: s.Tables, Commands: s.Commands, Metrics: s.Metrics,
+		Name: name, Doc: s.Doc, XEPs: s.XEPs, Needs: s.Needs, Tables: s.Tables, Also: s.Also, Commands: s.Commands, Metrics: s.Metrics,
 		Options: config.Describe(P(new(O))),
 		prepare: func(decode func(config.Declarer)) Prepared {
 			var o O

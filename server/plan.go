@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gabberd/gabberd/auth"
+	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/storage"
 )
 
@@ -124,6 +125,7 @@ func (h *hostConfig) plan(ctx context.Context, s *storage.Server, out io.Writer)
 		}
 		show(out, h.domain, "accounts", db, list)
 	}
+	shown := map[string]bool{} // several modules may make the same tables
 	for _, m := range h.modules {
 		if m.Tables.Keeper == "" {
 			continue
@@ -136,9 +138,16 @@ func (h *hostConfig) plan(ctx context.Context, s *storage.Server, out io.Writer)
 		if err != nil {
 			return err
 		}
-		list, err := db.Plan(ctx, m.Tables.Keeper, m.Tables.Versions...)
-		if err != nil {
-			return err
+		var list []string
+		for _, t := range append([]modules.Tables{m.Tables}, m.Also...) {
+			if made := db.String() + " " + t.Keeper; !shown[made] {
+				shown[made] = true
+				more, err := db.Plan(ctx, t.Keeper, t.Versions...)
+				if err != nil {
+					return err
+				}
+				list = append(list, more...)
+			}
 		}
 		show(out, h.domain, m.Name, db, list)
 	}

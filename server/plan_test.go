@@ -10,7 +10,10 @@ import (
 	"testing"
 
 	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/modules/authfast"
 	"github.com/gabberd/gabberd/modules/last"
+	"github.com/gabberd/gabberd/modules/mam"
+	"github.com/gabberd/gabberd/modules/offline"
 )
 
 // A dry run shows what a start does and does none of it; after the start there
@@ -45,6 +48,34 @@ func TestPlanChangesNothing(t *testing.T) {
 	}
 	if again := plan(); strings.Contains(again, "CREATE") || !strings.Contains(again, "nothing to do") {
 		t.Errorf("after the start there is still something to do:\n%s", again)
+	}
+}
+
+// A module's tables of several keepers are all shown, those that two modules share
+// once.
+func TestPlanShowsAllKeepers(t *testing.T) {
+	o := prepareFiles(t, "hosts: [localhost]\nmodules:\n  mod_mam: {}\n  mod_offline: {}\n  mod_auth_fast: {}\n")
+	o.Modules = []modules.Module{mam.Module, offline.Module, authfast.Module}
+	if err := os.MkdirAll(o.Data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Plan(context.Background(), o, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"CREATE TABLE archive ", "gabberd_archive_bare_peer", "gabberd_archive_words", "CREATE TABLE gabberd_jobs ", "CREATE TABLE gabberd_fast_count "} {
+		if n := strings.Count(out.String(), want); n != 1 {
+			t.Errorf("the plan has %q %d times:\n%s", want, n, &out)
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	o.Ready = func(Addresses) { stop() }
+	if err := Run(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := Plan(context.Background(), o, &out); err != nil || strings.Contains(out.String(), "CREATE") {
+		t.Errorf("after the start there is still something to do: %v\n%s", err, &out)
 	}
 }
 

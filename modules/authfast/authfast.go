@@ -32,6 +32,7 @@ var Module = modules.Define("mod_auth_fast", modules.Spec[options]{
 	Doc:    "Gives clients tokens with which they log in again, without their password.",
 	XEPs:   []string{"0484"},
 	Tables: modules.Tables{Keeper: "mod_auth_fast_sql", Versions: schema},
+	Also:   []modules.Tables{{Keeper: "gabberd_auth_fast", Versions: countSchema}},
 	Start:  start,
 })
 

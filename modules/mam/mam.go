@@ -28,11 +28,18 @@ import (
 // Module is mod_mam.
 var Module = modules.Define("mod_mam", modules.Spec[options]{
 	Tables:   modules.Tables{Keeper: keeper, Versions: schema},
+	Also:     also,
 	Doc:      "Archives the messages of users and lets them look up what was said.",
 	XEPs:     []string{"0059", "0313", "0334", "0359", "0424", "0431", "0441"},
 	Start:    start,
 	Commands: (*mam)(nil).commands(),
 })
+
+// also is the tables besides ejabberd's.
+var also = []modules.Tables{
+	{Keeper: "gabberd_mam", Versions: []storage.Version{own}},
+	{Keeper: storage.JobsKeeper, Versions: storage.Jobs},
+}
 
 type options struct {
 	modules.Backend
@@ -78,11 +85,10 @@ func start(h *modules.Host, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := db.Migrate(h.Context(), "gabberd_mam", own); err != nil {
-		return err
-	}
-	if err := db.Migrate(h.Context(), "gabberd_jobs", storage.Jobs...); err != nil {
-		return err
+	for _, t := range also {
+		if err := db.Migrate(h.Context(), t.Keeper, t.Versions...); err != nil {
+			return err
+		}
 	}
 	m := &mam{options: o, host: h, store: store{db}, later: newLater(),
 		prefs: modules.NewCache(h.CacheOf(o.Backend), maxCached, prefs.weigh)}

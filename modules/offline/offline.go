@@ -28,6 +28,7 @@ import (
 // Module is mod_offline.
 var Module = modules.Define("mod_offline", modules.Spec[options]{
 	Tables:   modules.Tables{Keeper: "mod_offline_sql", Versions: schema},
+	Also:     []modules.Tables{{Keeper: storage.JobsKeeper, Versions: storage.Jobs}},
 	Doc:      "Keeps messages for users who are not there until they come back.",
 	XEPs:     []string{"0013", "0022", "0023", "0160", "0203", "0334"},
 	Start:    start,
@@ -109,7 +110,7 @@ func start(h *modules.Host, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := db.Migrate(h.Context(), "gabberd_jobs", storage.Jobs...); err != nil {
+	if err := db.Migrate(h.Context(), storage.JobsKeeper, storage.Jobs...); err != nil {
 		return err
 	}
 	m := &offline{
