@@ -59,9 +59,12 @@ func (w Words) statement(d dialect, f flavour) string {
 }
 
 // owner is the word that stands for an owner.
-func (db *DB) owner(name string) string {
+func (db *DB) owner(name string) string { return db.ownerOn(db.host, name) }
+
+// ownerOn is owner for one on that virtual host.
+func (db *DB) ownerOn(host, name string) string {
 	if db.MultiHost() {
-		name = db.host + "/" + name
+		name = host + "/" + name
 	}
 	sum := md5.Sum([]byte(name))
 	return "u" + hex.EncodeToString(sum[:])
@@ -100,36 +103,64 @@ func (tx *Tx) DropWords(ctx context.Context, w Words, cond string, args ...any) 
 	return err
 }
 
-// FindWords takes up the words of some rows that were written by others, from behind
-// the one numbered after. It returns how far it has come, 0 at the end. It is for a
-// goroutine that has time: it waits for the database, and others write in between.
+// FindWords takes up the words of some rows that were written by others, of whichever
+// virtual host, from behind the one numbered after; 0 is where it ended the last
+// time. It returns how far it has come, 0 at the end. It is for a goroutine that has
+// time: it waits for the database, and others write in between.
+//
+// How far it has come is kept in the index, as an empty row with that number below
+// zero.
 func (db *DB) FindWords(ctx context.Context, w Words, after int64) (last int64, err error) {
 	if db.base.engine.dialect() == postgres {
 		return 0, nil
 	}
-	type row struct {
-		id          int64
-		owner, text string
+	if after == 0 {
+		if err := db.Get(ctx, []any{&after}, `SELECT COALESCE(MAX(-id), 0) FROM `+w.Name+`_docsize WHERE id < 0`); err != nil {
+			return 0, err
+		}
+	}
+	// A part of the table at a time: nobody else can write meanwhile.
+	err = db.Get(ctx, []any{&last}, `SELECT COALESCE(MAX(id), 0) FROM (SELECT id FROM `+w.Table+` WHERE id > ? ORDER BY id LIMIT ?) AS part`, after, int64(takeUp))
+	if err != nil || last == 0 {
+		return 0, err
 	}
 	err = db.Tx(ctx, func(tx *Tx) error {
-		var rows []row
-		last = 0
-		err := tx.Each(ctx, `SELECT id, `+w.Owner+`, `+w.Column+` FROM `+w.Table+` WHERE {host} AND id > ? AND `+w.Column+` <> ''
-			AND NOT EXISTS (SELECT 1 FROM `+w.Name+`_docsize d WHERE d.id = `+w.Table+`.id) ORDER BY id LIMIT ?`,
-			[]any{after, int64(takeUp)}, func(r Row) error {
-				var x row
-				err := r.Scan(&x.id, &x.owner, &x.text)
-				rows = append(rows, x)
-				return err
-			})
-		for _, x := range rows {
-			if err != nil {
-				return err
-			}
-			last = x.id
-			_, err = tx.Exec(ctx, `INSERT INTO `+w.Name+` (rowid, owner, words) VALUES (?, ?, ?)`, x.id, db.owner(x.owner), x.text)
+		if err := tx.takeUp(ctx, w, after, last); err != nil {
+			return err
 		}
+		if _, err := tx.Exec(ctx, `DELETE FROM `+w.Name+` WHERE rowid < 0`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO `+w.Name+` (rowid, owner, words) VALUES (?, '', '')`, -last)
 		return err
 	})
 	return last, err
+}
+
+// takeUp adds the words of rows in a range that are not in the index.
+func (tx *Tx) takeUp(ctx context.Context, w Words, after, upto int64) error {
+	type row struct {
+		id                int64
+		host, owner, text string
+	}
+	var rows []row
+	err := tx.Each(ctx, `SELECT {server_host,} id, `+w.Owner+`, `+w.Column+` FROM `+w.Table+` WHERE id > ? AND id <= ? AND `+w.Column+` <> ''
+		AND NOT EXISTS (SELECT 1 FROM `+w.Name+`_docsize d WHERE d.id = `+w.Table+`.id)`,
+		[]any{after, upto}, func(r Row) (err error) {
+			var x row
+			if tx.db.MultiHost() {
+				err = r.Scan(&x.host, &x.id, &x.owner, &x.text)
+			} else {
+				err = r.Scan(&x.id, &x.owner, &x.text)
+			}
+			rows = append(rows, x)
+			return err
+		})
+	for _, x := range rows {
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO `+w.Name+` (rowid, owner, words) VALUES (?, ?, ?)`, x.id, tx.db.ownerOn(x.host, x.owner), x.text)
+	}
+	return err
 }

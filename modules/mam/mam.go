@@ -73,6 +73,7 @@ type mam struct {
 	store  store
 	prefs  *modules.Cache[prefs]
 	later  *later
+	life   context.Context // of what may take long; ends when the module is to stop
 	flight flight
 	purge  purge
 
@@ -93,6 +94,9 @@ func start(h *modules.Host, o options) error {
 	m := &mam{options: o, host: h, store: store{db}, later: newLater(),
 		prefs: modules.NewCache(h.CacheOf(o.Backend), maxCached, prefs.weigh)}
 	h.OnStop(m.later.close)
+	var cancel context.CancelFunc
+	m.life, cancel = context.WithCancel(h.Context())
+	h.OnStop(cancel) // before close, which waits: last added, first done
 
 	sm.UserSend.Add(h, 88, m.sent)
 	sm.UserSend.Add(h, 500, m.unmark)
@@ -127,7 +131,7 @@ var PrefsChanged = hooks.NewEvent[xmpp.JID]("mam_prefs_changed", "A user's archi
 // takeUp makes the messages of others, such as an ejabberd that had this database
 // before, known to the search for words.
 func (m *mam) takeUp() {
-	ctx := m.host.Context()
+	ctx := m.life
 	for after := int64(0); ; {
 		last, err := m.store.FindWords(ctx, words, after)
 		switch {

@@ -45,7 +45,7 @@ func (m *mam) startPurge(ctx context.Context, in purgeArgs) (admin.Restuple, err
 	if p.stop != nil {
 		return admin.Restuple{}, admin.Conflict.With("Operation in progress")
 	}
-	run, cancel := context.WithCancel(m.host.Context())
+	run, cancel := context.WithCancel(m.life)
 	p.state, p.deleted, p.stop = "in progress", 0, cancel
 	started := m.later.apart(func() { p.finish(m.purgeOld(run, in, t)) })
 	if !started {

@@ -171,6 +171,13 @@ func TestWordsOfEjabberdsRowsAreFound(t *testing.T) {
 		if last, err := s.FindWords(t.Context(), words, 0); last != 0 || err != nil {
 			t.Errorf("taken up twice: %d, %v", last, err)
 		}
+		// What comes later is found by looking at that alone.
+		if _, err := s.Exec(t.Context(), fill, "juliet", int64(9000), "word late"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.FindWords(t.Context(), words, 0); err != nil || count(juliet, "late") != 1 {
+			t.Errorf("a later row is not found: %v", err)
+		}
 	})
 }
 
