@@ -92,10 +92,13 @@ func (m *mam) archive(ctx context.Context, st *xmpp.Stanza, in Storing) bool {
 		if keep = StoreMessage.Run(ctx, m.host.Hooks(), st, in); keep == nil {
 			return false
 		}
+		if keep.Stamp != st.Stamp { // a handler has made a new one
+			keep = keep.WithStamp(st.Stamp)
+		}
 	}
 	var jobs []storage.Job
 	if sm.Storing.Heard(m.host.Hooks()) {
-		jobs = sm.Storing.Run(ctx, m.host.Hooks(), nil, sm.Storage{Table: "archive", User: in.User, Peer: in.Peer, Direction: in.Direction, Stanza: st})
+		jobs = sm.Storing.Run(ctx, m.host.Hooks(), nil, sm.Storage{Table: "archive", User: in.User, Peer: in.Peer, Direction: in.Direction, Stanza: keep})
 	}
 	ticket, err := m.store.add(in, keep, st.Stamp, jobs)
 	if err != nil {

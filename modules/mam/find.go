@@ -46,6 +46,21 @@ type result struct {
 	skipped  int // rows that only ejabberd can read
 }
 
+// among makes room for a page to end before a message that does not fit: messages of
+// one time are not parted, since the next page begins behind a time. It reports
+// whether the page has no other time, and the message must be taken.
+func (r *result) among(stamp int64) bool {
+	n := len(r.rows)
+	for n > 0 && r.rows[n-1].stamp == stamp {
+		n--
+	}
+	if n == 0 && len(r.rows) > 0 {
+		return true
+	}
+	r.rows = r.rows[:n]
+	return false
+}
+
 // where is the condition of f and its arguments. There are few texts of it: they
 // are prepared by the databases.
 func (f filter) where() (string, []any) {
@@ -97,7 +112,7 @@ func (f filter) narrowed(p page) filter {
 
 // limits are how many rows are asked for, by whether it is more than a page has by
 // default: one more than is needed, and few texts.
-var limits = map[bool]string{false: strconv.Itoa(pageDefault + 1), true: strconv.Itoa(pageMost + 1)}
+var limits = map[bool]int{false: pageDefault + 1, true: pageMost + 1}
 
 var errPage = errors.New("the page is full")
 
@@ -118,19 +133,19 @@ func (s store) find(ctx context.Context, f filter, p page) (r result, err error)
 		order = ` DESC`
 	}
 	// A limit that is an argument, PostgreSQL takes for a big one, and sorts.
-	order += ` LIMIT ` + limits[p.max > pageDefault]
+	order += ` LIMIT ` + strconv.Itoa(limits[p.max > pageDefault])
 	if skip > 0 {
 		order, args = order+` OFFSET ?`, append(args, int64(skip))
 	}
 	size, full := 0, false
 	err = s.Each(ctx, `SELECT timestamp, xml FROM archive WHERE `+cond+` ORDER BY timestamp`+order, args, func(in storage.Row) error {
 		var x row
-		if len(r.rows)+r.skipped == p.max || size > pageBytes {
-			full = true
-			return errPage
-		}
 		if err := in.Scan(&x.stamp, &x.xml); err != nil {
 			return err
+		}
+		if (len(r.rows)+r.skipped >= p.max || size > pageBytes) && !r.among(x.stamp) {
+			full = true
+			return errPage
 		}
 		if strings.HasPrefix(x.xml, "\x01") {
 			r.skipped++
@@ -143,7 +158,8 @@ func (s store) find(ctx context.Context, f filter, p page) (r result, err error)
 	if err != nil && !errors.Is(err, errPage) {
 		return r, fmt.Errorf("read an archive: %w", err)
 	}
-	r.complete = !full
+	// One more than fits is read only where all of them are of one time.
+	r.complete = !full && len(r.rows)+r.skipped < limits[p.max > pageDefault]
 	if p.backwards() {
 		slices.Reverse(r.rows)
 	}
