@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -62,11 +63,11 @@ func TestManyQueuedMessages(t *testing.T) {
 			d.Batch = 50
 			const all = 100_000
 			fill(t, db, d, all, 1000)
-			memory := func() uint64 {
+			memory := func() uint64 { // what is held: not what has become garbage since
 				runtime.GC()
-				var m runtime.MemStats
-				runtime.ReadMemStats(&m)
-				return m.HeapAlloc
+				live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+				metrics.Read(live)
+				return live[0].Value.Uint64()
 			}
 			before, c := memory(), new(counting)
 			startWorker(t, db, d, c)
