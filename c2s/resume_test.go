@@ -9,6 +9,7 @@ import (
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
+	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 const streamID = "the-secret-of-romeo"
@@ -189,4 +190,35 @@ func TestResumeWrapsAround(t *testing.T) {
 	}
 	back.send("<presence to='elsewhere.invalid' type='unavailable'/>")
 	back.settles("0")
+}
+
+// A session that waits for its client ends like any other: when the server goes, when
+// an operator or a newer session ends it. What it has not given to its client finds
+// another way.
+func TestWhatWaitsEndsLikeOthers(t *testing.T) {
+	for name, end := range map[string]func(*house, *sm.Session){
+		"shutdown": func(h *house, _ *sm.Session) { h.down() },
+		"kicked":   func(_ *house, s *sm.Session) { s.Close(stream.PolicyViolation.With("Kicked")) },
+		"replaced": func(h *house, _ *sm.Session) { h.client("romeo", "x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, nil)
+			pending, _ := h.resumes(sm.Acks{Resend: sm.ResendAlways})
+			kept := h.keep()
+			h.counted("romeo", "x").reset()
+			session := h.away(pending)
+			session.Send(t.Context(), message("romeo@localhost/x", "1", "1"))
+			end(h, session)
+			<-session.Done()
+			if name != "replaced" { // there the new session gets it
+				<-kept.came
+			}
+			if h.first().Sessions.Find(session.JID) == session {
+				t.Error("the session is still known")
+			}
+			if h.first().Sessions.Resumes(session.JID.Bare(), streamID) != nil {
+				t.Error("its stream can still be resumed")
+			}
+		})
+	}
 }

@@ -56,6 +56,7 @@ func start(h *modules.Host, o options) error {
 	sm.InlineFeatures.Add(h, hooks.Normal, offerInline)
 	sm.InlineBind.Add(h, hooks.Normal, m.binds)
 	sm.FilterSend.Add(h, filterTime, m.filter)
+	sm.SessionResumed.Add(h, hooks.Normal, m.wake) // a client that comes back is active (XEP-0352 §5.2)
 	sm.Closed.Add(h, hooks.Normal, m.forget)
 	h.OnStop(func() {
 		for _, s := range h.Sessions.Here() {

@@ -276,6 +276,17 @@ func TestWhatIsHeldGoesWithTheSession(t *testing.T) {
 	want(t, again, "p2")
 }
 
+// A resumed stream is active (XEP-0352 §5.2).
+func TestWhoResumesIsActive(t *testing.T) {
+	s, juliet := start(t, "")
+	to(t, s, `<presence from='romeo@localhost/a' id='p1'/>`)
+	want(t, juliet)
+	sm.SessionResumed.Run(t.Context(), s.Parts.Hooks, juliet.Session)
+	want(t, juliet, "p1")
+	to(t, s, `<presence from='romeo@localhost/a' id='p2'/>`)
+	want(t, juliet, "p2")
+}
+
 func TestBind2BeginsInactive(t *testing.T) {
 	s := modtest.Start(t, "", clientstate.Module)
 	if in := sm.InlineFeatures.Run(t.Context(), s.Parts.Hooks, sm.Inline{}, nil); !slices.Equal(in.Bind, []string{"urn:xmpp:csi:0"}) {
