@@ -51,6 +51,9 @@ func (c *Conn) subject(j xmpp.JID) acl.Subject {
 func (c *Conn) establish(s *sm.Session) error {
 	if err := c.host.Sessions.Open(c.ctx, s); err != nil {
 		c.session.Store(nil)
+		if a := c.out.acks; a != nil && a.ID != "" {
+			c.host.Sessions.StreamEnded(a.ID, s.JID.Bare(), a.handled.known())
+		}
 		c.host.Auth.Leave(c.ctx, c.identity)
 		c.l.log.Error("session could not be opened", "jid", s.JID.String(), "error", err)
 		return stream.InternalServerError

@@ -64,7 +64,9 @@ func (c *Conn) detach(ctx context.Context, s *sm.Session, err error) bool {
 	a.rest()
 	full := o.late != nil && !a.addLate(o.late.list)
 	o.late, o.buf, o.gone = nil, nil, true
+	p.out.mu.Lock()
 	p.out.acks, p.out.away = a, true
+	p.out.mu.Unlock()
 	o.heir = p
 	o.mu.Unlock()
 	c.host.Sessions.Reconnect(s, p)
@@ -77,6 +79,9 @@ func (c *Conn) detach(ctx context.Context, s *sm.Session, err error) bool {
 		p.Close(errUnacked)
 	case r != nil && !r.Is(stream.ConnectionTimeout): // it came too late for this connection
 		p.Close(r)
+	}
+	if r := p.reason.Load(); r != nil { // or too early for the other one: the server goes
+		p.giveUp(r)
 	}
 	return true
 }
