@@ -225,3 +225,26 @@ func TestADeadHour(t *testing.T) {
 		stop()
 	})
 }
+
+// TestLongTimeout: a request that may take long needs a long lease, and there must
+// be enough left of it at any time.
+func TestLongTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := storagetest.Open(t)
+		makeTables(t, db)
+		d := newDestination("http://localhost")
+		d.Timeout = 10 * time.Minute
+		to := new(counting)
+		_, stop := startWorker(t, db, d, to)
+		for i := range 60 {
+			if _, err := db.QueueWith([]storage.Job{jobOf(d, chat(int64(i+1), i))}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if n := to.n.Load(); n != int64(i+1) {
+				t.Fatalf("after %d minutes %d messages were delivered", i+1, n)
+			}
+		}
+		stop()
+	})
+}

@@ -67,8 +67,9 @@ type result struct {
 	took time.Duration
 }
 
-// leaseFor is how long a lease lasts without being renewed: longer than a request.
-func (w *worker) leaseFor() time.Duration { return max(15*time.Second, w.d.Timeout+10*time.Second) }
+// leaseFor is how long a lease lasts without being renewed. It is renewed when a third
+// of it is over, and what is left then must be longer than a request.
+func (w *worker) leaseFor() time.Duration { return max(15*time.Second, 2*w.d.Timeout+10*time.Second) }
 
 // poke makes the worker look. It may be called from anywhere and does not wait.
 func (w *worker) poke() { signal(w.hurry) }
