@@ -178,7 +178,8 @@ func (c *Conn) depart() {
 	c.host.Sessions.CloseSession(context.WithoutCancel(c.ctx), s, "")
 }
 
-// settle waits a bounded time for the last bytes to go.
+// settle waits a bounded time for the last bytes to go: for the client to take them,
+// and for whoever is just writing to it, who writes those that came meanwhile.
 func (c *Conn) settle() {
 	c.Flush()
 	if c.taken.Load() {
@@ -188,13 +189,20 @@ func (c *Conn) settle() {
 		return // it has not read for too long already
 	}
 	var t *time.Timer
-	for c.sock.broken() == nil && c.sock.congested() {
+	for c.sock.broken() == nil {
+		ready := c.out.resting()
+		if c.sock.congested() {
+			ready = c.sock.flushed()
+		}
+		if ready == nil {
+			return
+		}
 		if t == nil {
 			t = time.NewTimer(patience)
 			defer t.Stop()
 		}
 		select {
-		case <-c.sock.flushed():
+		case <-ready:
 			c.Flush()
 		case <-t.C:
 			return

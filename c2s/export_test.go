@@ -1,6 +1,9 @@
 package c2s
 
-import "time"
+import (
+	"io"
+	"time"
+)
 
 // Waiting is how many bytes wait in the outbox.
 func (c *Conn) Waiting() int {
@@ -70,3 +73,31 @@ func (c *Conn) Sent(n uint64) {
 
 // SetLongestRest changes how long clients wait at most for what they have sent.
 func (l *Listener) SetLongestRest(d time.Duration) { l.longestRest = d }
+
+// gate is a writer that says when it is entered and waits until it may go on.
+type gate struct {
+	io.Writer
+	entered chan<- struct{}
+	open    <-chan struct{}
+}
+
+// Write implements io.Writer.
+func (g gate) Write(b []byte) (int, error) {
+	g.entered <- struct{}{}
+	<-g.open
+	return g.Writer.Write(b)
+}
+
+// Gate has every write to the client say so on entered and wait for open.
+func (c *Conn) Gate(entered chan<- struct{}, open <-chan struct{}) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.out.w = gate{c.out.w, entered, open}
+}
+
+// AwaitsWriter reports whether somebody waits until nobody writes.
+func (c *Conn) AwaitsWriter() bool {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.rest != nil
+}

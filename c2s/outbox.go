@@ -22,20 +22,21 @@ const (
 // client. Its methods want mu to be held.
 type outbox struct {
 	mu      sync.Mutex
-	w       io.Writer // the socket, or the TLS on top of it
-	buf     *[]byte   // whole elements; nil when there are none
-	limit   int       // of buf, in bytes
-	writing bool      // somebody is at it and will look again
-	holder  *sm.Burst // whose end will write it, as far as we know
-	mute    bool      // a handshake is on: nothing may be written but its own
-	headed  bool      // our stream header is out
-	domain  string    // who we are in it
-	closing bool      // the last bytes are in buf
-	gone    bool      // nothing is written any more
-	err     error     // why, if that was not our wish
-	late    *lateness // stanzas that came after that; nil when there are none
-	acks    *acks     // nil unless the client acknowledges; only the reader changes that
-	over    bool      // the session is out of everybody's sight
+	w       io.Writer     // the socket, or the TLS on top of it
+	buf     *[]byte       // whole elements; nil when there are none
+	limit   int           // of buf, in bytes
+	writing bool          // somebody is at it and will look again
+	rest    chan struct{} // closed when he is done; nil when nobody waits for that
+	holder  *sm.Burst     // whose end will write it, as far as we know
+	mute    bool          // a handshake is on: nothing may be written but its own
+	headed  bool          // our stream header is out
+	domain  string        // who we are in it
+	closing bool          // the last bytes are in buf
+	gone    bool          // nothing is written any more
+	err     error         // why, if that was not our wish
+	late    *lateness     // stanzas that came after that; nil when there are none
+	acks    *acks         // nil unless the client acknowledges; only the reader changes that
+	over    bool          // the session is out of everybody's sight
 
 	// For resumption (resume.go).
 	away bool          // there is no connection: stanzas wait in acks
@@ -81,6 +82,17 @@ func (o *outbox) pass() error {
 	}
 	o.buf, o.gone, o.err = b, true, err
 	return err
+}
+
+// resting is closed when whoever is writing is done, nil if nobody is. Unlike other
+// methods it takes mu itself.
+func (o *outbox) resting() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.writing && o.rest == nil {
+		o.rest = make(chan struct{})
+	}
+	return o.rest
 }
 
 // broken is why nothing can be written any more, nil as long as it can.

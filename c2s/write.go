@@ -131,6 +131,10 @@ func (c *Conn) Flush() {
 	// Should the client take everything from now on, the drain that notices
 	// waits for the lock, and flushes again.
 	o.writing = false
+	if o.rest != nil {
+		close(o.rest)
+		o.rest = nil
+	}
 }
 
 // farewell writes the last bytes of the stream, once. During a handshake it does
