@@ -128,8 +128,11 @@ func (m *mam) archive(ctx context.Context, st *xmpp.Stanza, in Storing) bool {
 		default:
 			receipt.Release()
 		}
-		if err == nil && retract != nil && m.later.do(func() { m.retract(in, keep, retract); m.flight.land(in.User) }) {
-			return
+		if err == nil && retract != nil {
+			if m.later.do(func() { m.retract(in, keep, retract); m.flight.land(in.User) }) {
+				return
+			}
+			m.host.Log.Warn("a retraction was not carried out in the archive", "user", in.User.String())
 		}
 		m.flight.land(in.User)
 	})
