@@ -56,8 +56,8 @@ const (
 // MaxOpen is how many messages of a client may be neither safe nor given up.
 const MaxOpen = maxOpen
 
-// Handled has the stanzas of a client that were handled so far be n.
-func (c *Conn) Handled(n uint32) {
+// SetHandled has the stanzas of a client that were handled so far be n.
+func (c *Conn) SetHandled(n uint32) {
 	a := c.out.acks
 	a.handled.mu.Lock()
 	defer a.handled.mu.Unlock()
@@ -100,4 +100,11 @@ func (c *Conn) AwaitsWriter() bool {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
 	return c.out.rest != nil
+}
+
+// AtRest reports whether nothing is written to the client, or about to be.
+func (c *Conn) AtRest() bool {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return c.out.buf == nil && !c.out.writing && c.out.holder == nil
 }

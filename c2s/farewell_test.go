@@ -13,6 +13,9 @@ func TestFarewellBehindAWrite(t *testing.T) {
 	romeo := h.available("romeo", "x")
 	session := h.session("romeo@localhost/x")
 	conn := h.listener.Conns()[0]
+	for !conn.AtRest() { // or its own goroutine might be the one that is just writing
+		runtime.Gosched()
+	}
 	entered, open := make(chan struct{}, 99), make(chan struct{})
 	conn.Gate(entered, open)
 	sent := make(chan struct{})
