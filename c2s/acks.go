@@ -33,6 +33,8 @@ type acks struct {
 	sent  uint64 // stanzas since the beginning
 	plain int    // how much of the outbox's buf was there before the beginning
 
+	travelled map[string]uint64 // messages that came with the session from another node and are not safe, by stanza-id, and their numbers; nil for none
+
 	asked   bool   // an <r/> was not answered yet
 	askedAt uint64 // what sent was when we asked last
 	askTime time.Time
@@ -77,6 +79,17 @@ func (c *Conn) Count(how sm.Acks, el *xmpp.Element) bool {
 	o.mu.Unlock()
 	c.wake()
 	return true
+}
+
+// Handled is h: how many of the client's stanzas are handled.
+func (c *Conn) Handled() uint32 {
+	c.out.mu.Lock()
+	a := c.out.acks
+	c.out.mu.Unlock()
+	if a == nil {
+		return 0
+	}
+	return a.handled.known()
 }
 
 // Tell writes an element that is no stanza.

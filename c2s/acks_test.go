@@ -241,7 +241,7 @@ func TestCountersWrapAround(t *testing.T) {
 	h := newHouse(t, nil)
 	h.acks(sm.Acks{})
 	romeo, juliet := h.counted("romeo", "x"), h.counted("juliet", "y")
-	h.conn("romeo@localhost/x").Handled(1<<32 - 2)
+	h.conn("romeo@localhost/x").SetHandled(1<<32 - 2)
 	h.conn("juliet@localhost/y").Sent(1<<32 - 2)
 	for i, want := range []string{"4294967295", "0", "1"} {
 		romeo.send(chat("juliet@localhost/y", fmt.Sprint(i)))

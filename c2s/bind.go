@@ -78,8 +78,8 @@ func (c *Conn) stay() error {
 	if r := c.reason.Load(); r != nil {
 		return r
 	}
-	if c.taken.Load() {
-		return errTaken
+	if t := c.taken.Load(); t != nil {
+		return t.why
 	}
 	return c.broken()
 }

@@ -23,7 +23,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -102,9 +104,10 @@ type Listener struct {
 
 	longestRest time.Duration // another one in tests
 
-	mu    sync.Mutex
-	conns map[*Conn]struct{}
-	down  bool
+	mu     sync.Mutex
+	conns  map[*Conn]struct{}
+	down   bool
+	giving bool // sessions whose connections have let go of them may still be given away
 }
 
 // NewListener returns a listener with these options. The error says what is
@@ -167,7 +170,7 @@ func (l *Listener) accept(nc net.Conn) {
 func (l *Listener) add(c *Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.down {
+	if l.down && !(l.giving && c.sock == nil) {
 		return false
 	}
 	l.conns[c] = struct{}{}
@@ -206,14 +209,17 @@ func (l *Listener) Trim() {
 
 // Shutdown takes leave of every client with that error, stream.SystemShutdown or
 // the address of another node, and waits until they have been written what was
-// under way, at most until ctx ends. The listening socket must be closed before.
+// under way, at most until ctx ends. Sessions that can be resumed go on on another node
+// of the cluster, if there is one. The listening socket must be closed before.
 func (l *Listener) Shutdown(ctx context.Context, reason *stream.Error) {
 	l.mu.Lock()
-	l.down = true
-	conns := make([]*Conn, 0, len(l.conns))
-	for c := range l.conns {
-		conns = append(conns, c)
-	}
+	l.down, l.giving = true, true
+	conns := slices.Collect(maps.Keys(l.conns))
+	l.mu.Unlock()
+	l.give(ctx, conns, reason)
+	l.mu.Lock()
+	l.giving = false
+	conns = slices.DeleteFunc(slices.Collect(maps.Keys(l.conns)), (*Conn).succeeded)
 	l.mu.Unlock()
 	for _, c := range conns {
 		c.Close(reason)

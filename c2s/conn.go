@@ -56,11 +56,12 @@ type Conn struct {
 	done    chan struct{}
 	reason  atomic.Pointer[stream.Error]
 
-	taken  atomic.Bool   // its client resumes over another connection
-	timer  *time.Timer   // of a Conn without a connection; with the outbox's mu
-	ready  chan struct{} // closed when the client of such a Conn may resume
-	worked atomic.Bool   // something has come since the last Trim
-	repark atomic.Bool   // the interruption is for Trim
+	taken  atomic.Pointer[taking] // the session is to go on without it
+	timer  *time.Timer            // of a Conn without a connection; with the outbox's mu
+	ready  chan struct{}          // closed when the client of such a Conn may resume
+	moving bool                   // such a Conn's session is on its way to another node; with the outbox's mu
+	worked atomic.Bool            // something has come since the last Trim
+	repark atomic.Bool            // the interruption is for Trim
 }
 
 func newConn(l *Listener, nc net.Conn) (*Conn, error) {
@@ -182,7 +183,7 @@ func (c *Conn) depart() {
 // and for whoever is just writing to it, who writes those that came meanwhile.
 func (c *Conn) settle() {
 	c.Flush()
-	if c.taken.Load() {
+	if t := c.taken.Load(); t != nil && t.why == errTaken {
 		return // its client is elsewhere
 	}
 	if r := c.reason.Load(); r != nil && r.Is(stream.ResourceConstraint) {

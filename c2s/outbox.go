@@ -39,9 +39,10 @@ type outbox struct {
 	over    bool          // the session is out of everybody's sight
 
 	// For resumption (resume.go).
-	away bool          // there is no connection: stanzas wait in acks
-	heir *Conn         // who has the session now, and gets what comes here
-	left chan struct{} // closed when the connection has let go of the session; nil if that cannot be resumed
+	away  bool          // there is no connection: stanzas wait in acks
+	heir  *Conn         // who has the session now, and gets what comes here
+	moved sm.Conn       // the way to where the session is now: another node
+	left  chan struct{} // closed when the connection has let go of the session; nil if that cannot be resumed
 }
 
 // open returns buf, which it makes if there is none.

@@ -80,8 +80,8 @@ func (c *Conn) why(err error) error {
 	if r := c.reason.Load(); r != nil {
 		return r
 	}
-	if c.taken.Load() {
-		return errTaken
+	if t := c.taken.Load(); t != nil {
+		return t.why
 	}
 	if err := c.broken(); err != nil {
 		return err

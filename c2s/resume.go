@@ -22,7 +22,10 @@ import (
 const takeOver = 5 * time.Second
 
 // errTaken ends the connection of a client that resumes over another one.
-var errTaken = stream.Conflict.With("Resumed by a new connection")
+var errTaken = sm.Taken
+
+// A taking says why a connection has to let go of its session, which goes on.
+type taking struct{ why error }
 
 // resumable reports whether the session may be resumed after its connection has
 // ended with err: it broke, its client did not answer, or is here again.
@@ -35,7 +38,8 @@ func (c *Conn) resumable(err error) bool {
 		return r.Is(stream.ConnectionTimeout)
 	}
 	var fatal *stream.Error
-	return !errors.As(err, &fatal) || fatal == errTaken
+	t := c.taken.Load()
+	return !errors.As(err, &fatal) || t != nil && t.why == err
 }
 
 // detach lets the session go on without the connection. False says that it ends.
@@ -117,7 +121,7 @@ func (c *Conn) ResumeWithin(d time.Duration) bool {
 		return false
 	}
 	o.acks.Resume = d
-	if c.timer != nil && c.timer.Stop() {
+	if !c.moving && c.timer != nil && c.timer.Stop() {
 		c.timer.Reset(d)
 	}
 	return true
@@ -126,19 +130,22 @@ func (c *Conn) ResumeWithin(d time.Duration) bool {
 // passOn gives what was meant for the session to who has it now.
 func (c *Conn) passOn(reason *stream.Error) bool {
 	c.out.mu.Lock()
-	heir := c.out.heir
+	heir, moved := c.out.heir, c.out.moved
 	c.out.mu.Unlock()
-	if heir != nil {
+	switch {
+	case heir != nil:
 		heir.Close(reason)
+	case moved != nil:
+		moved.Close(reason)
 	}
-	return heir != nil
+	return heir != nil || moved != nil
 }
 
 // giveUp ends a session that waits for its client, unless that is here.
 func (c *Conn) giveUp(reason *stream.Error) {
 	o := &c.out
 	o.mu.Lock()
-	mine := o.away
+	mine := o.away && !c.moving
 	if mine {
 		o.away, o.gone = false, true
 		if c.timer != nil {
@@ -187,10 +194,13 @@ func (c *Conn) resume(el *xmpp.Element) (answer *xmpp.Element, replay func() err
 	h, malformed := strconv.ParseUint(strings.Trim(el.Attr("h"), " \t\r\n"), 10, 32)
 	id := el.Attr("previd")
 	s := c.host.Sessions.Resumes(c.identity.User, id)
+	if s == nil && malformed == nil {
+		s = c.host.Sessions.Fetch(c.ctx, c.identity.User, id)
+	}
 	if malformed != nil || s == nil || !c.l.Access.Allows(c.host.Rules, c.subject(s.JID)) {
 		return nil, nil, nil
 	}
-	p := c.evict(s)
+	p := evict(s, errTaken, c.closing)
 	if p == nil {
 		return nil, nil, nil
 	}
@@ -223,9 +233,10 @@ func (c *Conn) resume2(l *sasl2) (answer *xmpp.Element, replay func() error, err
 	return sm.EarlyNonzas.Run(c.ctx, c.host.Parts.Hooks, nil, sm.EarlyNonza{Stream: &c.stream, Element: el}), nil, nil
 }
 
-// evict has the connection of the session let go of it, and returns the one that
-// waits in its place; nil if the session has ended, or is busy.
-func (c *Conn) evict(s *sm.Session) *Conn {
+// evict has the connection of the session let go of it, for that reason, and returns
+// the one that waits in its place; nil if the session has ended, or is busy. It
+// waits, a bounded time, or until quit is closed.
+func evict(s *sm.Session, why error, quit <-chan struct{}) *Conn {
 	old, ok := s.Counter().(*Conn)
 	if !ok {
 		return nil
@@ -236,7 +247,7 @@ func (c *Conn) evict(s *sm.Session) *Conn {
 	switch {
 	case old.sock == nil:
 		left = old.ready
-	case old.taken.CompareAndSwap(false, true):
+	case old.taken.CompareAndSwap(nil, &taking{why}):
 		old.interrupt()
 	}
 	t := time.NewTimer(takeOver)
@@ -245,7 +256,7 @@ func (c *Conn) evict(s *sm.Session) *Conn {
 	case <-left:
 	case <-t.C:
 		return nil
-	case <-c.closing:
+	case <-quit:
 		return nil
 	}
 	if old, ok = s.Counter().(*Conn); !ok || old.sock != nil {
@@ -259,7 +270,7 @@ func (c *Conn) evict(s *sm.Session) *Conn {
 func (c *Conn) inherit(p *Conn, h uint32) (bool, error) {
 	p.out.mu.Lock()
 	defer p.out.mu.Unlock()
-	if !p.out.away || p.timer == nil {
+	if !p.out.away || p.timer == nil || p.moving {
 		return false, nil
 	}
 	a := p.out.acks

@@ -177,7 +177,7 @@ func TestResumeWrapsAround(t *testing.T) {
 	pending, _ := h.resumes(sm.Acks{})
 	romeo := h.counted("romeo", "x")
 	h.conn("romeo@localhost/x").Sent(1<<32 - 1)
-	h.conn("romeo@localhost/x").Handled(1<<32 - 1)
+	h.conn("romeo@localhost/x").SetHandled(1<<32 - 1)
 	romeo.reset()
 	session := h.away(pending)
 	for _, id := range []string{"1", "2"} {

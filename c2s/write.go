@@ -35,9 +35,17 @@ func (c *Conn) append(ctx context.Context, st *xmpp.Stanza) {
 		o.mu.Unlock()
 		heir.append(ctx, st)
 		return
+	case o.moved != nil:
+		to := o.moved
+		o.mu.Unlock()
+		to.Send(ctx, st)
+		return
 	case o.over:
 		o.mu.Unlock()
 		c.again(ctx, st)
+		return
+	case o.acks != nil && o.acks.travelled != nil && o.acks.meets(ctx, st):
+		o.mu.Unlock()
 		return
 	case o.away:
 		full := !o.acks.add(ctx, st)

@@ -133,6 +133,8 @@ type Cluster struct {
 	stamp   stamp
 	mute    mute
 	once    once
+	moves   moves
+	tally   tally
 
 	// Counters is what has happened since the start.
 	Counters Counters
@@ -157,6 +159,7 @@ type Cluster struct {
 
 // A host is a virtual host that has its sessions in Redis.
 type host struct {
+	c      *Cluster
 	domain string
 	*sm.Sessions
 	store   Store
@@ -192,6 +195,8 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 	c.stamp.init()
 	c.inbox.init(c)
 	c.held.init(c)
+	c.moves.init()
+	c.tally.c = c
 	c.ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := c.take(ctx); err != nil {
 		c.stop()
@@ -216,6 +221,7 @@ func (c *Cluster) Start() {
 	c.work.Go(c.inbox.clean)
 	c.work.Go(c.held.move)
 	c.work.Go(c.hear)
+	c.work.Go(c.tally.run)
 	for _, h := range *c.hosts.Load() {
 		c.sweepSelf(h)
 	}
@@ -226,7 +232,8 @@ func (c *Cluster) Start() {
 // Serve has the cluster carry stanzas for a virtual host and sweep and rewrite
 // its sessions, until stop is called.
 func (c *Cluster) Serve(domain string, ss *sm.Sessions, store Store) (stop func()) {
-	h := &host{domain: domain, Sessions: ss, store: store}
+	h := &host{c: c, domain: domain, Sessions: ss, store: store}
+	ss.MoveBy(h)
 	c.stampFor(h)
 	c.held.watch(h)
 	c.mute.watch(h)
@@ -242,6 +249,7 @@ func (c *Cluster) Serve(domain string, ss *sm.Sessions, store Store) (stop func(
 }
 
 func (c *Cluster) unserve(h *host) {
+	h.MoveBy(nil)
 	for _, f := range h.removed {
 		f()
 	}

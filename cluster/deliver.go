@@ -33,10 +33,10 @@ func (b *inbox) deliver(d delivery) error {
 		return nil
 	}
 	d.e.left.Add(1)
-	r := sm.NewReceipt(func() {
+	r := sm.NewReceiptOr(func() {
 		d.l.charge(d.seq)
 		d.e.done()
-	})
+	}, d.e.done)
 	h.Arrive(sm.WithReceipt(d.ctx, r), d.l.node, p.to, p.st)
 	r.Release()
 	return nil
@@ -68,6 +68,8 @@ func (b *inbox) act(d delivery) {
 		if spans, err = readCharge(d.f.body); err == nil {
 			d.l.discharge(spans)
 		}
+	case frameWant, frameNone, frameMove, frameTaken:
+		err = b.moved(d)
 	}
 	if err != nil {
 		b.c.Counters.Foreign.Add(1)

@@ -76,3 +76,9 @@ func Decode(f *stream.Framer, b []byte) (int, error) {
 	}
 	return len(frames), nil
 }
+
+// Say sends a frame to another node, whatever is in it.
+func (c *Cluster) Say(node string, kind byte, body []byte) {
+	m, _ := c.nodes.get(node)
+	_ = c.link(node, m.epoch).send(copied{kind: kind, body: body})
+}

@@ -260,6 +260,8 @@ type client struct {
 	done chan struct{}
 	late bool // acknowledges only when told to
 
+	handled atomic.Uint32 // what its stream says
+
 	count *counter // keeps nothing
 
 	mu       sync.Mutex

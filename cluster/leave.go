@@ -28,7 +28,8 @@ func (c *Cluster) Close(ctx context.Context) error {
 	var err error
 	if running {
 		c.pokeHeart()
-		c.wakeInbox() // it may wait for a letter, and has not heard that we leave
+		c.wakeInbox()      // it may wait for a letter, and has not heard that we leave
+		c.tally.write(ctx) // of streams that have just ended
 		err = c.drain(ctx)
 		c.stopReading(ctx)
 	}

@@ -18,6 +18,7 @@ type Counters struct {
 	Charged  atomic.Uint64 // messages that others have taken charge of
 	Rerouted atomic.Uint64 // stanzas that were routed again because a node was gone
 	Adopted  atomic.Uint64 // messages of dead senders to dead receivers that were routed again
+	Moved    atomic.Uint64 // sessions that have gone on on another node
 	Refused  atomic.Uint64 // stanzas that were over a bound
 	Held     atomic.Uint64 // messages that had to wait behind others
 	Late     atomic.Uint64 // letters of nodes whose epoch is over

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/gabberd/gabberd/c2s"
 	"github.com/gabberd/gabberd/cluster"
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/local"
@@ -113,4 +114,20 @@ func (m *membership) heard(domain, event string, payload []byte) {
 	if err := hooks.Hear(m.s.ctx, t, event, payload); err != nil {
 		m.s.log.Warn("an event of another node was not understood; are the nodes of different versions?", "event", event, "error", err)
 	}
+}
+
+// errNoListener is why a session of another node is not taken over.
+var errNoListener = errors.New("there is no listener for clients")
+
+// adopt has a listener take over a session that comes from another node.
+func (s *Server) adopt(h *local.Host, x *sm.Session, m *sm.Moved) (conn sm.Conn, begin func(), err error) {
+	err = errNoListener
+	for _, l := range s.listens() {
+		if doors, ok := l.service.(*c2s.Listener); ok {
+			if conn, begin, err = doors.Adopt(h, x, m); err == nil {
+				return conn, begin, nil
+			}
+		}
+	}
+	return nil, nil, err
 }

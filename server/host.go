@@ -68,6 +68,7 @@ func (s *Server) addHost(hc *hostConfig) error {
 		Serves: s.serves,
 	})
 	if v.shared != nil {
+		sessions.AdoptBy(func(x *sm.Session, m *sm.Moved) (sm.Conn, func(), error) { return s.adopt(v.Host, x, m) })
 		v.unshare = s.member.serve(v)
 	}
 	for _, p := range hc.modules {

@@ -49,6 +49,14 @@ var (
 	SessionResumed = hooks.NewEvent[*Session]("c2s_session_resumed", "A client has resumed its session over a new connection.").ByHand("JID", handSession)
 )
 
+// The hooks of a session that goes on on another node: the first runs on the node that
+// it leaves, before anybody knows, the second on the one where it arrives, before
+// anybody can send to it there. Both run on behalf of a client that is away.
+var (
+	SessionPacked   = hooks.NewFold[Luggage, *Session]("c2s_pack_session", "A session is about to go on on another node. Handlers add what it needs there.")
+	SessionUnpacked = hooks.NewEvent[Unpacking]("c2s_copy_session", "A session has come from another node, with what handlers have packed there.")
+)
+
 // The hooks of a stanza on its way to a user, in the order in which they run.
 var (
 	Receive       = hooks.NewFold[*xmpp.Stanza, *Sessions]("sm_receive_packet", "A stanza has arrived for a user of this host. Nil drops it.").ByHand("STANZA", handReceived)

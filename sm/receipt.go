@@ -18,6 +18,7 @@ type Receipt struct {
 	carriers atomic.Int32
 	settled  atomic.Bool
 	tell     func()
+	lose     func() // nil where nobody minds
 }
 
 // NewReceipt returns a receipt with one carrier, the caller. settled is called
@@ -26,6 +27,22 @@ func NewReceipt(settled func()) *Receipt {
 	r := &Receipt{tell: settled}
 	r.carriers.Store(1)
 	return r
+}
+
+// NewReceiptOr is NewReceipt for who must know when the stanza is abandoned, too: then
+// abandoned is called in the place of settled.
+func NewReceiptOr(settled, abandoned func()) *Receipt {
+	r := NewReceipt(settled)
+	r.lose = abandoned
+	return r
+}
+
+// Abandon is a carrier that ends without a word, because this node does: whoever has
+// sent the stanza keeps it, and sends it again when the node is gone.
+func (r *Receipt) Abandon() {
+	if r != nil && r.lose != nil && r.settled.CompareAndSwap(false, true) {
+		r.lose()
+	}
 }
 
 // Hold adds a carrier. Only a carrier may add one.

@@ -155,6 +155,18 @@ func ParseRecord(field, text string) (Record, error) {
 
 // session is the session on another node that the record tells of.
 func (r Record) session(domain string, nodes Nodes) (*Session, error) {
+	s, err := r.read(domain)
+	if err != nil {
+		return nil, err
+	}
+	s.remote, s.epoch = true, r.Epoch
+	conn := nodes.Dial(Address{Domain: domain, JID: s.JID, ID: s.ID, Epoch: r.Epoch})
+	s.conn.Store(&conn)
+	return s, nil
+}
+
+// read is the session that the record tells of, without a connection.
+func (r Record) read(domain string) (*Session, error) {
 	j, err := xmpp.Parse(r.JID)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNotOurs, err)
@@ -164,7 +176,6 @@ func (r Record) session(domain string, nodes Nodes) (*Session, error) {
 	}
 	s := &Session{
 		ID: r.ID(), JID: j, transport: r.Conn, Auth: r.Auth, Anonymous: r.Anonymous, Device: r.Device, Opened: time.UnixMicro(r.Opened), Lang: r.Lang,
-		remote: true, epoch: r.Epoch,
 	}
 	s.addr, _ = netip.ParseAddrPort(r.IP) // some have none
 	if r.Rules != "" {
@@ -183,8 +194,6 @@ func (r Record) session(domain string, nodes Nodes) (*Session, error) {
 		}
 		s.presence = p
 	}
-	conn := nodes.Dial(Address{Domain: domain, JID: j, ID: s.ID, Epoch: r.Epoch})
-	s.conn.Store(&conn)
 	return s, nil
 }
 

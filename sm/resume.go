@@ -30,8 +30,9 @@ type resumption struct {
 	mu    sync.Mutex
 	open  map[string]*Session
 	ended map[string]endedStream
-	order []string // of ended, the oldest first
-	most  int      // how many of them are remembered, 0 for no limit
+	order []string      // of ended, the oldest first
+	news  []EndedStream // that have ended since somebody has asked; only in a cluster
+	most  int           // how many of them are remembered, 0 for no limit
 	life  time.Duration
 }
 
@@ -83,6 +84,14 @@ func (ss *Sessions) StreamEnded(id string, user xmpp.JID, h uint32) {
 	r := &ss.resumption
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if ss.moves.mover.Load() != nil && len(r.news) < forgetful {
+		r.news = append(r.news, EndedStream{id, user, h})
+	}
+	r.remember(id, user, h)
+}
+
+// remember wants mu.
+func (r *resumption) remember(id string, user xmpp.JID, h uint32) {
 	delete(r.open, id)
 	if r.ended == nil {
 		r.ended = map[string]endedStream{}
@@ -99,6 +108,24 @@ func (ss *Sessions) StreamEnded(id string, user xmpp.JID, h uint32) {
 		r.order[0] = ""
 		r.order = r.order[1:]
 	}
+}
+
+// An EndedStream is one that cannot be resumed any more.
+type EndedStream struct {
+	ID   string // a secret
+	User xmpp.JID
+	H    uint32
+}
+
+// JustEnded is the streams that have ended here since the last call. It is for a
+// Mover.
+func (ss *Sessions) JustEnded() []EndedStream {
+	r := &ss.resumption
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	news := r.news
+	r.news = nil
+	return news
 }
 
 // Ended is how many stanzas of its client a stream of that user has handled that has

@@ -59,6 +59,12 @@ func (i ID) After(o ID) bool {
 	return i.N > o.N
 }
 
+// MovedTo is the ID of the session when it goes on on another node: it counts as
+// made after this one, and before whatever was made later.
+func (i ID) MovedTo(node string) ID {
+	return ID{Time: i.Time.Add(time.Microsecond), N: i.N, Node: node}
+}
+
 // String is the ID as text: time in microseconds, number, and the node if there
 // are several.
 func (i ID) String() string {

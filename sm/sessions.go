@@ -52,6 +52,7 @@ type Sessions struct {
 	node       string
 	parked     parked
 	resumption resumption
+	moves      moves
 	copiers    atomic.Int64 // sessions on this node that want copies
 	hooks      *hooks.Table
 	router     *router.Router

@@ -70,6 +70,7 @@ func start(h *modules.Host, o options) error {
 		return err
 	}
 	m := &blocking{options: o, host: h, reports: reports{db}, interested: sm.NewSlot[struct{}]("blocklist interested")}
+	sm.MarkTravels(h, m.interested)
 	h.UserIQ(ns, m.answer)
 	h.Feature(ns)
 	h.Feature(nsReporting)

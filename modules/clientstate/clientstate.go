@@ -57,6 +57,10 @@ func start(h *modules.Host, o options) error {
 	sm.InlineBind.Add(h, hooks.Normal, m.binds)
 	sm.FilterSend.Add(h, filterTime, m.filter)
 	sm.SessionResumed.Add(h, hooks.Normal, m.wake) // a client that comes back is active (XEP-0352 §5.2)
+	sm.SessionPacked.Add(h, hooks.Normal, func(ctx context.Context, l sm.Luggage, s *sm.Session) (sm.Luggage, hooks.Flow) {
+		m.wake(ctx, s) // so that what is held back goes with it
+		return l, hooks.Next
+	})
 	sm.Closed.Add(h, hooks.Normal, m.forget)
 	h.OnStop(func() {
 		for _, s := range h.Sessions.Here() {

@@ -80,6 +80,30 @@ type state struct {
 	empty   atomic.Int64 // 1 more than stored was when nothing waited
 }
 
+// pack is what of it counts on another node.
+func (x *state) pack() (text string) {
+	if x.chooses.Load() {
+		text += "chooses "
+	}
+	if x.served.Load() {
+		text += "served "
+	}
+	return text
+}
+
+func unpackState(text string) *state {
+	x := new(state)
+	for _, word := range strings.Fields(text) {
+		switch word {
+		case "chooses":
+			x.chooses.Store(true)
+		case "served":
+			x.served.Store(true)
+		}
+	}
+	return x
+}
+
 // state is that of s.
 func (m *offline) state(s *sm.Session) *state {
 	m.mu.Lock()
@@ -123,6 +147,7 @@ func start(h *modules.Host, o options) error {
 		cancel()
 		m.later.close()
 	})
+	m.states.Travels(h, (*state).pack, unpackState)
 	sm.Offline.Add(h, hooks.Normal, m.homeless)
 	sm.BounceUser.Add(h, hooks.Normal, m.bounced)
 	sm.SelfPresent.Add(h, hooks.Last, m.before)

@@ -66,6 +66,8 @@ func start(h *modules.Host, o options) error {
 		locks:      locks{seed: maphash.MakeSeed()},
 		interested: sm.NewSlot[struct{}]("roster interested"), asked: sm.NewSlot[struct{}]("roster requests shown"),
 	}
+	sm.MarkTravels(h, m.interested)
+	sm.MarkTravels(h, m.asked)
 	h.UserIQ(ns, m.answer)
 	h.UserFeature(ns)
 	sm.PostAuth.Add(h, hooks.Normal, m.features)

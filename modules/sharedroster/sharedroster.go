@@ -54,6 +54,7 @@ func start(h *modules.Host, o options) error {
 	}
 	st := store{db}
 	m := &shared{host: h, store: st, memory: newMemory(h, st, h.CacheOf(o.Backend)), present: sm.NewSlot[struct{}]("shared roster")}
+	sm.MarkTravels(h, m.present)
 	roster.Get.Add(h, afterRoster, m.items)
 	sm.JIDInfo.Add(h, afterRoster, m.standing)
 	sm.Subscriptions.Add(h, afterRoster, m.contacts)

@@ -38,7 +38,7 @@ type options struct {
 	ResumeTimeout, MaxResumeTimeout time.Duration
 	CacheSize                       int
 	CacheLifeTime                   time.Duration
-	QueueType                       string
+	QueueType, Location             string
 }
 
 // Fields declares the options.
@@ -51,6 +51,7 @@ func (o *options) Fields(f *config.Fields) {
 	f.Duration(&o.MaxResumeTimeout, "max_resume_timeout", 0, "The longest time to resume that a client may ask for.").DefaultText("value of resume_timeout")
 	f.IntOrInfinity(&o.CacheSize, "cache_size", 1000, "How many streams that have ended are remembered.").Must(config.AtLeast(1)).DefaultText("value of cache_size")
 	f.Duration(&o.CacheLifeTime, "cache_life_time", 48*time.Hour, "How long a stream that has ended is remembered.").OrInfinity()
+	f.String(&o.Location, "location", "", "Where a client should reconnect to resume its stream, as HOST or HOST:PORT. It can do that on any node of a cluster, so that this only saves the way from one to the other.").Must(config.Rule[string]{Says: "HOST or HOST:PORT", Holds: isLocation})
 	f.Enum(&o.QueueType, "queue_type", "ram", "Where stanzas wait to be acknowledged.", "ram", "file").DefaultText("value of queue_type").Unbuilt()
 }
 
@@ -58,10 +59,17 @@ func (o *options) Fields(f *config.Fields) {
 type mgmt struct {
 	acks         sm.Acks
 	resume, most time.Duration
+	location     string
+}
+
+// isLocation reports whether text can be a place to reconnect to (RFC 6120
+// §4.9.3.19).
+func isLocation(text string) bool {
+	return text != "" && !strings.ContainsAny(text, " \t\r\n/@<>'") && !strings.HasPrefix(text, ":") && !strings.HasSuffix(text, ":")
 }
 
 func start(h *modules.Host, o options) error {
-	m := &mgmt{acks: sm.Acks{MaxQueue: o.MaxAckQueue, Timeout: o.AckTimeout, Resend: sm.Resend(o.Resend)}, resume: o.ResumeTimeout, most: max(o.MaxResumeTimeout, o.ResumeTimeout)}
+	m := &mgmt{acks: sm.Acks{MaxQueue: o.MaxAckQueue, Timeout: o.AckTimeout, Resend: sm.Resend(o.Resend)}, resume: o.ResumeTimeout, most: max(o.MaxResumeTimeout, o.ResumeTimeout), location: o.Location}
 	if o.MaxAckQueue == config.Unlimited {
 		m.acks.MaxQueue = 0
 	}
@@ -193,7 +201,7 @@ func (m *mgmt) enable(el *xmpp.Element) (how sm.Acks, answer *xmpp.Element, e *x
 		if n, err := strconv.ParseUint(strings.Trim(most, " \t\r\n"), 10, 32); err == nil && n > 0 {
 			how.Resume = min(time.Duration(n)*time.Second, m.most)
 		}
-		b.Attr("id", how.ID).Attr("max", strconv.FormatInt(int64(how.Resume/time.Second), 10)).Attr("resume", "true")
+		b.Attr("id", how.ID).Attr("max", strconv.FormatInt(int64(how.Resume/time.Second), 10)).OptAttr("location", m.location).Attr("resume", "true")
 	}
 	return how, b.Done(), nil
 }

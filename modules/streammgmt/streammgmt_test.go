@@ -2,12 +2,14 @@ package streammgmt_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/modules/modtest"
 	"github.com/gabberd/gabberd/modules/streammgmt"
 	"github.com/gabberd/gabberd/sm"
@@ -84,6 +86,29 @@ func TestEnable(t *testing.T) {
 		}
 		if w.how.ID, w.how.Resume = "", 0; *w.how != (sm.Acks{MaxQueue: 7, Timeout: 9 * time.Second, Resend: sm.ResendIfOffline}) {
 			t.Errorf("%s: %+v", text, *w.how)
+		}
+	}
+}
+
+// A client is told where to reconnect if an operator has said so; what is no place is
+// a mistake.
+func TestLocation(t *testing.T) {
+	s, w := modtest.Start(t, "modules: {mod_stream_mgmt: {location: 'one.example.org:5222'}}", streammgmt.Module), new(wire)
+	if got, _ := say(t, s, w, "<enable xmlns='"+ns+"' resume='true'/>"); !strings.Contains(got, " location='one.example.org:5222'") {
+		t.Errorf("enabled by %s", got)
+	}
+	if got, _ := say(t, s, new(wire), "<enable xmlns='"+ns+"'/>"); strings.Contains(got, "location") {
+		t.Errorf("who cannot resume is told %s", got)
+	}
+	for _, bad := range []string{"", "a b", ":5222", "host:", "me@host"} {
+		n, err := config.Parse("test.yml", []byte("location: '"+bad+"'"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mistakes []error
+		streammgmt.Module.Prepare(func(d config.Declarer) { mistakes, _ = config.Decode(n, d) })
+		if got := errors.Join(mistakes...); got == nil || !strings.Contains(got.Error(), "HOST or HOST:PORT") {
+			t.Errorf("%q: %v", bad, got)
 		}
 	}
 }
