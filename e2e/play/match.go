@@ -251,7 +251,7 @@ func (m *matcher) elements(want, got *element, path string) string {
 }
 
 var (
-	saving = regexp.MustCompile(`^\{save:([^}]+)\}$`)
+	saving = regexp.MustCompile(`^([^{}]*)\{save:([^}]+)\}([^{}]*)$`)
 	liking = regexp.MustCompile(`^\{like:(.+)\}$`)
 )
 
@@ -261,7 +261,12 @@ func (m *matcher) value(want, got string) string {
 		return ""
 	}
 	if s := saving.FindStringSubmatch(want); s != nil {
-		m.saved[s[1]] = got
+		inner, begins := strings.CutPrefix(got, s[1])
+		inner, ends := strings.CutSuffix(inner, s[3])
+		if !begins || !ends {
+			return fmt.Sprintf("%q is not like %s", got, want)
+		}
+		m.saved[s[2]] = inner
 		return ""
 	}
 	if l := liking.FindStringSubmatch(want); l != nil {

@@ -145,6 +145,19 @@ func TestSave(t *testing.T) {
 	}
 }
 
+func TestSaveWithin(t *testing.T) {
+	m := &matcher{saved: names{}}
+	want := parse(t, "<message id='xmpp:a?b={save:token};c'/>")
+	if why := m.stanza(want, parse(t, "<message id='xmpp:a?b=1;c'/>")); why != "" || m.saved["token"] != "1" {
+		t.Errorf("%s, saved %q", why, m.saved["token"])
+	}
+	for _, got := range []string{"xmpp:a?b=1", "b=1;c", "xmpp:a?b;c"} {
+		if why := m.stanza(want, parse(t, "<message id='"+got+"'/>")); !strings.Contains(why, "is not like") {
+			t.Errorf("%s: %q", got, why)
+		}
+	}
+}
+
 func TestProof(t *testing.T) {
 	want := "<a>cm9tZW8AxkTmTqeKb141m5TWW+WBWX9MPyJdlpqW+PrrsN5v+tQ=</a>"
 	if got := prove("<a>{proof:romeo NONE.abc}</a>"); got != want {

@@ -18,6 +18,7 @@ import (
 	"github.com/gabberd/gabberd/modules/configure"
 	"github.com/gabberd/gabberd/modules/disco"
 	"github.com/gabberd/gabberd/modules/fail2ban"
+	"github.com/gabberd/gabberd/modules/invites"
 	"github.com/gabberd/gabberd/modules/jidprep"
 	"github.com/gabberd/gabberd/modules/last"
 	"github.com/gabberd/gabberd/modules/limitstrangers"
@@ -60,6 +61,7 @@ var Modules = []modules.Module{
 	configure.Module,
 	disco.Module,
 	fail2ban.Module,
+	invites.Module,
 	jidprep.Module,
 	last.Module,
 	limitstrangers.Module,

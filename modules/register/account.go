@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/gabberd/gabberd/acl"
@@ -14,7 +13,10 @@ import (
 	"github.com/gabberd/gabberd/xmpp"
 )
 
-var errDenied = xmpp.Forbidden.WithText("Access denied by service policy")
+var (
+	errDenied     = xmpp.Forbidden.WithText("Access denied by service policy")
+	errNotAllowed = xmpp.NotAllowed.WithText("Not allowed")
+)
 
 // set makes an account, or changes the sender's own password: the name decides.
 func (m *module) set(ctx context.Context, r request, w wish) error {
@@ -28,14 +30,26 @@ func (m *module) set(ctx context.Context, r request, w wish) error {
 	if !r.stranger && !m.AccessFrom.Allows(m.host.Rules, acl.Subject{JID: r.iq.From}) {
 		return errDenied
 	}
-	if !m.mayMake(r, user) {
+	if r.invitation != nil {
+		return m.redeem(ctx, r, user, w)
+	}
+	if !m.mayMake(r, user, name) {
 		return errDenied
 	}
+	if Reserved.Run(ctx, m.host.Hooks(), false, user) {
+		return errNotAllowed
+	}
+	return m.makeFor(ctx, r, user, func() error { return m.make(ctx, user, w.password) })
+}
+
+// makeFor has do make an account, if whoever wants it need not wait, and tells those
+// who are to know.
+func (m *module) makeFor(ctx context.Context, r request, user xmpp.JID, do func() error) error {
 	done, err := m.recent.reserve(r.source, m.timeout(ctx), func() bool { return Recent.Run(ctx, m.host.Global, false, r.source) })
 	if err != nil {
 		return err
 	}
-	if err := m.make(ctx, user, w.password); err != nil {
+	if err := do(); err != nil {
 		done(false)
 		return err
 	}
@@ -45,9 +59,9 @@ func (m *module) set(ctx context.Context, r request, w wish) error {
 	return nil
 }
 
-// mayMake asks the rules about a new account.
-func (m *module) mayMake(r request, user xmpp.JID) bool {
-	if m.Modules != nil && !slices.Contains(m.Modules, name) {
+// mayMake asks the rules about a new account that is made through a module.
+func (m *module) mayMake(r request, user xmpp.JID, module string) bool {
+	if !m.through(module) {
 		return false
 	}
 	from := acl.Subject{IP: r.addr}
@@ -82,7 +96,7 @@ func told(err error) error {
 	case errors.Is(err, auth.ErrPassword):
 		return xmpp.NotAcceptable.WithText("The password contains unacceptable characters")
 	case errors.Is(err, auth.ErrRefused), errors.Is(err, auth.ErrNoStore), errors.Is(err, auth.ErrNoUser):
-		return xmpp.NotAllowed.WithText("Not allowed")
+		return errNotAllowed
 	}
 	return err
 }

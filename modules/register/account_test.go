@@ -103,6 +103,22 @@ func TestUserMakesAnotherAccountIfThatIsAllowed(t *testing.T) {
 	}
 }
 
+// TestRulesForAnotherAccount: who may make another one is bound by all other rules.
+func TestRulesForAnotherAccount(t *testing.T) {
+	for option, want := range map[string]string{
+		"ip_access: [{deny: {ip: 127.0.0.0/8}}, {allow: all}]": "forbidden",
+		"access: [{deny: {user: one}}, {allow: all}]":          "forbidden",
+		"allow_modules: [mod_register_web]":                    "forbidden",
+		"password_strength: 100":                               "not-acceptable",
+		"password_strength: 0":                                 "result",
+	} {
+		s := modtest.Start(t, options("access_from: [{allow: {user: romeo}}]", option), register.Module)
+		if got := condition(s.Login("romeo@localhost/x").Ask(query("set", "localhost", account("one", "secret")))); got != want || logsIn(t, s, "one@localhost", "secret") != (want == "result") {
+			t.Errorf("%s: %s, want %s", option, got, want)
+		}
+	}
+}
+
 func TestUserRemovesTheAccount(t *testing.T) {
 	for _, inner := range []string{
 		"<remove/>", "<remove/><username>Romeo</username>", "<remove/>" + account("romeo", "secret"),

@@ -44,17 +44,20 @@ func (m *module) madeElsewhere(ctx context.Context, source string) {
 	}
 }
 
-func (m *module) timeout(ctx context.Context) time.Duration {
-	return Timeout.Run(ctx, m.host.Global, defaultTimeout, struct{}{})
+func (m *module) timeout(ctx context.Context) time.Duration { return TimeoutOf(ctx, m.host.Global) }
+
+// TimeoutOf is registration_timeout, as the table of the server tells it.
+func TimeoutOf(ctx context.Context, global *hooks.Table) time.Duration {
+	return Timeout.Run(ctx, global, defaultTimeout, struct{}{})
 }
 
 func (m *module) isRecent(ctx context.Context, yes bool, source string) (bool, hooks.Flow) {
 	return yes || m.recent.has(source, m.timeout(ctx)), hooks.Next
 }
 
-// addressKey is what addresses are grouped by: an IPv6 customer has at least a
-// /64.
-func addressKey(a netip.Addr) string {
+// AddressKey is what the addresses of strangers are grouped by: an IPv6 customer has
+// at least a /64.
+func AddressKey(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	if p, err := a.Prefix(64); err == nil && a.Is6() {
 		return p.String()
@@ -85,21 +88,22 @@ func newRecent() *recent { return &recent{made: newAged(), tried: newAged()} }
 
 // reserve lets source make an account, or says that it is too early. elsewhere
 // reports whether it has made one on another virtual host. done must be called
-// with what came of it.
+// with what came of it. Where nobody has to wait, those who fail have to all the same:
+// they would find out which names are taken.
 func (r *recent) reserve(source string, timeout time.Duration, elsewhere func() bool) (done func(made bool), err error) {
-	if timeout == config.Infinity || timeout <= 0 {
-		return func(bool) {}, nil
-	}
-	if elsewhere() {
+	limited := timeout != config.Infinity && timeout > 0
+	if limited && elsewhere() {
 		return nil, errTooQuick
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.clean(timeout)
-	if r.made.count(source) > 0 || r.tried.count(source) >= maxTries || len(r.made.byKey) >= maxMade {
+	r.clean(guessing(timeout))
+	if limited && (r.made.count(source) > 0 || len(r.made.byKey) >= maxMade) || r.tried.count(source) >= maxTries {
 		return nil, errTooQuick
 	}
-	r.made.add(source)
+	if limited {
+		r.made.add(source)
+	}
 	return func(made bool) {
 		if made {
 			return

@@ -136,6 +136,7 @@ func start(h *modules.Host, o options) error {
 	auth.Removed.Add(h, hooks.First, m.removed)
 	Recent.Add(server{h}, hooks.Normal, m.isRecent)
 	Made.AddElsewhere(h, hooks.Normal, m.madeElsewhere)
+	Accepts.Add(h, hooks.Normal, m.accepts)
 	return nil
 }
 
@@ -146,14 +147,20 @@ type server struct{ *modules.Host }
 // Hooks is the table of the server.
 func (s server) Hooks() *hooks.Table { return s.Global }
 
-// open reports whether accounts are made here at all.
-func (o *options) open() bool {
-	return o.Access.String() != "none" && o.IPAccess.String() != "none" && (o.Modules == nil || slices.Contains(o.Modules, name))
+// open reports whether accounts are made here at all, through a module.
+func (o *options) open(module string) bool {
+	return o.Access.String() != "none" && o.IPAccess.String() != "none" && o.through(module)
 }
 
-// offer announces that accounts can be made (XEP-0077 §6).
+// through reports whether a module may make accounts.
+func (o *options) through(module string) bool {
+	return o.Modules == nil || slices.Contains(o.Modules, module)
+}
+
+// offer announces that accounts can be made (XEP-0077 §6), be it by those alone who
+// were invited: their clients look for it, too (XEP-0445 §3).
 func (m *module) offer(_ context.Context, list []*xmpp.Element, _ *sm.Stream) ([]*xmpp.Element, hooks.Flow) {
-	if m.open() || m.Redirect != "" {
+	if m.open(name) || m.Redirect != "" || Invited.Heard(m.host.Hooks()) {
 		list = append(list, xmpp.El(nsFeature, "register"))
 	}
 	return list, hooks.Next
@@ -166,7 +173,8 @@ func (m *module) stranger(ctx context.Context, done bool, u sm.Unauthenticated) 
 		return done, hooks.Next
 	}
 	r := request{iq: iq, query: iq.Payload(), addr: u.Stream.Addr.Addr(), stranger: true}
-	r.source = addressKey(r.addr)
+	r.source = AddressKey(r.addr)
+	r.invitation = Invited.Run(ctx, m.host.Hooks(), nil, u.Stream)
 	payload, err := m.do(ctx, r)
 	if err != nil {
 		u.Stream.Reply(m.refusal(iq.Readdressed(xmpp.JID{}, m.host.JID), err))

@@ -239,6 +239,19 @@ func TestRedirection(t *testing.T) {
 	}
 }
 
+// TestRedirectionBesideRegistration: clients are sent to the page, and who knows better
+// registers.
+func TestRedirectionBesideRegistration(t *testing.T) {
+	s := modtest.Start(t, options("redirect_url: https://example.org/join"), register.Module)
+	x := newStranger(t, s, "192.0.2.1")
+	if got := x.ask("get", ""); !strings.Contains(got.String(), "https://example.org/join") || got.Payload().Child(ns, "username") != nil {
+		t.Errorf("got %v", got)
+	}
+	if got := x.make("romeo", "secret"); got != "result" || !logsIn(t, s, "romeo@localhost", "secret") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestOneAccountInAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := modtest.Start(t, "", register.Module)
@@ -313,6 +326,16 @@ func TestTheServerSaysHowLong(t *testing.T) {
 	for i := range 3 {
 		if got := x.make(fmt.Sprint("user", i), "secret"); got != "result" {
 			t.Errorf("account %d: %s", i, got)
+		}
+	}
+	// Who only finds out which names are taken has to wait even so.
+	for i := range 21 {
+		want := "conflict"
+		if i == 20 {
+			want = "resource-constraint"
+		}
+		if got := x.make("user0", "secret"); got != want {
+			t.Errorf("failure %d: %s", i, got)
 		}
 	}
 }

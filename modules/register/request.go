@@ -26,6 +26,8 @@ type request struct {
 	source   string      // who is not to make too many accounts
 	stranger bool        // has not logged in
 	session  *sm.Session // of a user of this host, nil for anybody else
+
+	invitation *Invitation // of a stranger, nil without one
 }
 
 // answer answers those who have logged in, here or elsewhere.
@@ -78,9 +80,10 @@ func (m *module) do(ctx context.Context, r request) (*xmpp.Element, error) {
 	return nil, m.set(ctx, r, w)
 }
 
+const instructions = "Choose a username and password to register with this server"
+
 // get says what is needed for an account, or that there is one.
 func (m *module) get(ctx context.Context, r request) (*xmpp.Element, error) {
-	const instructions = "Choose a username and password to register with this server"
 	b := xmpp.Build(ns, "query")
 	if from := r.iq.From; !r.stranger && from.Domain() == m.host.Domain {
 		there, err := m.host.Auth.Exists(ctx, from.Bare())
@@ -94,19 +97,26 @@ func (m *module) get(ctx context.Context, r request) (*xmpp.Element, error) {
 			return b.Open("", "password").Done(), nil
 		}
 	}
-	switch {
+	switch invited := r.invitation; {
+	case invited != nil:
+		return needed(b, invited.Name), nil
 	case m.Redirect != "":
 		b.Open("", "instructions").Text("To register, visit " + m.Redirect).Close()
 		return b.Open("jabber:x:oob", "x").Open("", "url").Text(m.Redirect).Done(), nil
-	case !m.open():
+	case !m.open(name):
 		return nil, xmpp.ServiceUnavailable.WithText("Accounts cannot be made here")
 	}
+	return needed(b, ""), nil
+}
+
+// needed asks for a name, which may be known, and a password.
+func needed(b *xmpp.Builder, name string) *xmpp.Element {
 	b.Open("", "instructions").Text(instructions).Close()
-	b.Open("", "username").Close()
+	b.Open("", "username").Text(name).Close()
 	b.Open("", "password").Close()
-	f := form.New(form.Ask, formRegister, form.TextField("username", "User", "").Require(), form.PrivateField("password", "Password").Require())
+	f := form.New(form.Ask, formRegister, form.TextField("username", "User", name).Require(), form.PrivateField("password", "Password").Require())
 	f.Instructions = []string{instructions}
-	return b.Add(f.Element()).Done(), nil
+	return b.Add(f.Element()).Done()
 }
 
 // wish is what is in a request.

@@ -53,6 +53,26 @@ var (
 	Push = hooks.NewEvent[Sight]("roster_push", "A module has a contact in a user's roster changed, as the user's clients see it.")
 )
 
+// A Friendship is what a module arranges between a user and a contact on the
+// user's behalf.
+type Friendship struct {
+	User, Contact xmpp.JID // bare
+	// Mutual says that the contact's roster is told the same, so that neither has to
+	// be asked. Else the user lets the contact see him and asks for the same.
+	Mutual bool
+}
+
+// Befriended is what has become of a Friendship: the zero value says that there is no
+// roster.
+type Befriended struct {
+	Done bool
+	Err  error // an *xmpp.Error where the roster refuses
+}
+
+// Befriend is answered by the roster's own store at priority 50, which writes to
+// the database and sends what has to be sent.
+var Befriend = hooks.NewFold[Befriended, Friendship]("roster_befriend", "A module has a user and a contact see each other's presence.")
+
 // A Change is a contact in a user's roster that is not stored as it was. What it
 // is now is in the database.
 type Change struct {

@@ -81,6 +81,7 @@ func start(h *modules.Host, o options) error {
 	Waiting.Add(h, hooks.Normal, m.waiting)
 	Own.Add(h, hooks.Normal, m.own)
 	Push.Add(h, hooks.Normal, m.show)
+	Befriend.Add(h, hooks.Normal, m.befriend)
 	auth.Removed.Add(h, hooks.Normal, m.removeUser)
 	m.listen()
 	h.Command(m.commands()...)
