@@ -176,7 +176,7 @@ func (e *exchange) Step(ctx context.Context, response []byte) ([]byte, bool, err
 		return nil, false, e.end(ctx, &Failure{Condition: "not-authorized", Text: "Your stream header names somebody else"})
 	}
 	e.identity = *id
-	e.identity.Mechanism = e.mechanism
+	e.identity.Mechanism = strings.Clone(e.mechanism) // which may be a piece of all that the client has said
 	if f := e.end(ctx, nil); f != nil {
 		e.identity = Identity{}
 		return nil, false, f

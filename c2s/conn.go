@@ -39,10 +39,10 @@ type Conn struct {
 	inBuf  *buffer // whose memory in is, nil if it has grown out of it
 	state  state
 	early  bool // counted among those that have not logged in
+	moving bool // it has no connection, and its session is on its way to another node; with the outbox's mu
 
 	host     *local.Host
 	stream   sm.Stream
-	domain   string            // what it wants if the handshake does not say
 	cert     *x509.Certificate // ours, as the client has seen it
 	login    *login            // nil once it has a session
 	identity auth.Identity
@@ -52,14 +52,13 @@ type Conn struct {
 	burst   sm.Burst
 	ctx     context.Context // sends within it belong to the burst
 	out     outbox
-	closing chan struct{} // closed by Close
-	done    chan struct{}
+	closing signal  // given by Close
+	done    *signal // of the session, or of the connection as long as it has none
 	reason  atomic.Pointer[stream.Error]
 
 	taken  atomic.Pointer[taking] // the session is to go on without it
 	timer  *time.Timer            // of a Conn without a connection; with the outbox's mu
 	ready  chan struct{}          // closed when the client of such a Conn may resume
-	moving bool                   // such a Conn's session is on its way to another node; with the outbox's mu
 	worked atomic.Bool            // something has come since the last Trim
 	repark atomic.Bool            // the interruption is for Trim
 }
@@ -69,7 +68,7 @@ func newConn(l *Listener, nc net.Conn) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{l: l, sock: s, closing: make(chan struct{}), done: make(chan struct{}), login: new(login)}
+	c := &Conn{l: l, sock: s, done: new(signal), login: new(login)}
 	c.framer = stream.New(l.earlyLimits())
 	c.stream.Addr, _ = netip.ParseAddrPort(nc.RemoteAddr().String())
 	c.stream.Reply = func(st *xmpp.Stanza) { c.append(c.ctx, st) }
@@ -117,7 +116,7 @@ func (c *Conn) Close(reason *stream.Error) {
 		return
 	}
 	c.farewell(reason)
-	close(c.closing)
+	c.closing.give()
 	c.interrupt()
 }
 
@@ -125,7 +124,7 @@ func (c *Conn) Close(reason *stream.Error) {
 func (c *Conn) interrupt() { c.sock.SetReadDeadline(time.Unix(1, 0)) }
 
 // Done is closed when nothing is written any more and the session is closed.
-func (c *Conn) Done() <-chan struct{} { return c.done }
+func (c *Conn) Done() <-chan struct{} { return c.done.wait() }
 
 // patience is how long a client has to take the last bytes.
 const patience = 2 * time.Second
@@ -151,7 +150,7 @@ func (c *Conn) end(err error) {
 	}
 	c.burst.End()
 	if c.out.heir == nil { // else the session goes on
-		close(c.done)
+		c.done.give()
 	}
 	c.hangUp()
 }

@@ -57,7 +57,7 @@ func (c *Conn) Move(ctx context.Context, s *sm.Session, reason error, again bool
 	if r := p.reason.Load(); r != nil && !r.Is(stream.Conflict) { // the other session with its address is itself
 		to.Close(r)
 	}
-	close(p.done)
+	p.done.give()
 	p.l.remove(p)
 	return true
 }
@@ -264,7 +264,7 @@ func (l *Listener) Adopt(h *local.Host, s *sm.Session, m *sm.Moved) (conn sm.Con
 		a.queue.push(u)
 		a.size += st.Size()
 	}
-	p := &Conn{l: l, host: h, state: bound, closing: make(chan struct{}), done: make(chan struct{}), ready: make(chan struct{})}
+	p := &Conn{l: l, host: h, state: bound, done: new(signal), ready: make(chan struct{})}
 	p.identity = auth.Identity{User: s.JID.Bare(), Method: s.Auth, Mechanism: m.Method}
 	p.stream = sm.Stream{Sessions: h.Sessions, Addr: s.Addr(), Lang: s.Lang, User: s.JID.Bare(), Local: h.JID}
 	p.ctx = sm.WithBurst(l.ctx, &p.burst)

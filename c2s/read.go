@@ -267,7 +267,7 @@ func (c *Conn) rest() error {
 	select {
 	case <-done:
 	case <-t.C:
-	case <-c.closing:
+	case <-c.closing.wait():
 		return c.reason.Load()
 	}
 	return nil
@@ -287,7 +287,7 @@ func (c *Conn) pace(n int) error {
 	select {
 	case <-t.C:
 		return nil
-	case <-c.closing:
+	case <-c.closing.wait():
 		return c.reason.Load()
 	}
 }

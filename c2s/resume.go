@@ -47,7 +47,7 @@ func (c *Conn) detach(ctx context.Context, s *sm.Session, err error) bool {
 	if !c.resumable(err) {
 		return false
 	}
-	p := &Conn{l: c.l, host: c.host, identity: c.identity, stream: c.stream, state: bound, closing: make(chan struct{}), done: c.done}
+	p := &Conn{l: c.l, host: c.host, identity: c.identity, stream: c.stream, state: bound, done: c.done}
 	p.ready = make(chan struct{})
 	p.stream.Reply, p.stream.TLS = nil, nil
 	p.ctx = sm.WithBurst(c.l.ctx, &p.burst)
@@ -162,7 +162,7 @@ func (c *Conn) giveUp(reason *stream.Error) {
 		c.burst.Begin()
 		c.finish(ctx, c.session.Load(), reason)
 		c.burst.End()
-		close(c.done)
+		c.done.give()
 	}()
 }
 
@@ -200,7 +200,7 @@ func (c *Conn) resume(el *xmpp.Element) (answer *xmpp.Element, replay func() err
 	if malformed != nil || s == nil || !c.l.Access.Allows(c.host.Rules, c.subject(s.JID)) {
 		return nil, nil, nil
 	}
-	p := evict(s, errTaken, c.closing)
+	p := evict(s, errTaken, c.closing.wait())
 	if p == nil {
 		return nil, nil, nil
 	}

@@ -29,6 +29,7 @@ type login struct {
 	from     xmpp.JID
 	exchange auth.Exchange // under way
 	sasl2    *sasl2        // the same, of XEP-0388
+	domain   string        // what the client wants if the handshake does not say
 	device   string        // the name of the user agent that has logged in
 }
 

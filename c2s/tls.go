@@ -13,7 +13,7 @@ import (
 // handshake encrypts the connection. domain is what the client wants if it does
 // not say so in the handshake. It blocks, within the deadline for logging in.
 func (c *Conn) handshake(domain string) error {
-	c.domain = domain
+	c.login.domain = domain
 	if !c.out.silence() {
 		return errors.New("TLS handshake: the client has not read what it was sent before")
 	}
@@ -42,7 +42,7 @@ func (l *Listener) tlsConfig() *tls.Config {
 		NextProtos: []string{"xmpp-client"}, // XEP-0368 §4
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			c := hello.Conn.(*socket).owner
-			cert, err := c.certificate(hello.ServerName, c.domain)
+			cert, err := c.certificate(hello.ServerName, c.login.domain)
 			if err == nil {
 				c.cert = cert.Leaf
 			}

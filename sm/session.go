@@ -82,13 +82,13 @@ type Session struct {
 	JID       xmpp.JID // full
 	Auth      string   // the backend that let the client in: sql, anonymous, …
 	Anonymous bool
+	remote    bool   // conn is the way to another node
 	Device    string // stands for the user agent of who logged in by SASL2 (auth.Host.DeviceName)
 	Opened    time.Time
 	Lang      string
 
-	conn   atomic.Pointer[Conn]
-	remote bool   // conn is the way to another node
-	epoch  uint64 // of that node, when the session was made known
+	conn  atomic.Pointer[Conn]
+	epoch uint64 // of the node of a remote session, when the session was made known
 
 	mu        sync.Mutex
 	addr      netip.AddrPort

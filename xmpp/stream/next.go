@@ -161,7 +161,9 @@ func (f *Framer) frame(b []byte, fr *Frame) {
 		return
 	}
 	fr.Kind, fr.Inner = Header, nil
-	f.name = bytes.Clone(w.root.name.of(b))
+	if f.name = usualName; string(w.root.name.of(b)) != string(usualName) {
+		f.name = bytes.Clone(w.root.name.of(b))
+	}
 	f.scope = w.declared(b)
 	f.seen, f.phase = 0, inStream
 	if w.selfEnd {
@@ -201,8 +203,27 @@ func (w *work) frame(b []byte, fr *Frame) {
 	}
 }
 
+// What nearly all clients' headers are called and declare: one copy does for all.
+var (
+	usualName  = []byte("stream:stream")
+	usualScope = []Decl{{NS: []byte("jabber:client")}, {Prefix: []byte("stream"), NS: []byte("http://etherx.jabber.org/streams")}}
+)
+
+// usual reports whether the root declares what nearly all do.
+func (w *work) usual(b []byte) bool {
+	if len(w.defaults) != 1 || len(w.prefixes) != 1 {
+		return false
+	}
+	d, p := w.defaults[0], w.prefixes[0]
+	return len(d.prefix.of(b)) == 0 && string(w.nsOf(b, d)) == string(usualScope[0].NS) &&
+		string(p.prefix.of(b)) == string(usualScope[1].Prefix) && string(w.nsOf(b, p)) == string(usualScope[1].NS)
+}
+
 // declared copies what the root declares, the default namespace first.
 func (w *work) declared(b []byte) []Decl {
+	if w.usual(b) {
+		return usualScope
+	}
 	size := 0
 	for _, list := range [][]decl{w.defaults, w.prefixes} {
 		for _, d := range list {
