@@ -129,7 +129,7 @@ func (m *mam) archive(ctx context.Context, st *xmpp.Stanza, in Storing) bool {
 			receipt.Release()
 		}
 		if err == nil && retract != nil {
-			if m.later.do(func() { m.retract(in, keep, retract); m.flight.land(in.User) }) {
+			if m.later.Do(func() { m.retract(in, keep, retract); m.flight.land(in.User) }) {
 				return
 			}
 			m.host.Log.Warn("a retraction was not carried out in the archive", "user", in.User.String())

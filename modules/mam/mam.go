@@ -72,10 +72,10 @@ type mam struct {
 	host   *modules.Host
 	store  store
 	prefs  *modules.Cache[prefs]
-	later  *later
+	later  modules.Later
 	life   context.Context // of what may take long; ends when the module is to stop
 	flight flight
-	purge  purge
+	purge  modules.Purge
 
 	full, blind, odd atomic.Bool // that the queue is full, preferences cannot be read, rows are compressed was said
 	blindUntil       atomic.Int64
@@ -91,9 +91,9 @@ func start(h *modules.Host, o options) error {
 			return err
 		}
 	}
-	m := &mam{options: o, host: h, store: store{db}, later: newLater(),
+	m := &mam{options: o, host: h, store: store{db},
 		prefs: modules.NewCache(h.CacheOf(o.Backend), maxCached, prefs.weigh)}
-	h.OnStop(m.later.close)
+	h.OnStop(m.later.Close)
 	var cancel context.CancelFunc
 	m.life, cancel = context.WithCancel(h.Context())
 	h.OnStop(cancel) // before close, which waits: last added, first done
@@ -110,7 +110,7 @@ func start(h *modules.Host, o options) error {
 	PrefsChanged.AddEverywhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.prefs.Forget(user) })
 	local.ClearCache.AddEverywhere(h, hooks.Normal, func(context.Context, *local.Host) { m.prefs.Clear() })
 
-	m.later.apart(m.takeUp)
+	m.later.Apart(m.takeUp)
 	h.UserIQ(ns, m.answer)
 	for _, f := range features {
 		h.Feature(f)
@@ -165,12 +165,7 @@ func (m *mam) forget(ctx context.Context, user xmpp.JID) error {
 // clear removes the archive of a user, or what it has of a peer.
 func (m *mam) clear(ctx context.Context, user xmpp.JID, peer *xmpp.JID) error {
 	m.flight.wait(ctx, user)
-	for {
-		n, err := m.store.remove(ctx, user, peer, batch)
-		if err != nil || n < batch {
-			return err
-		}
-	}
+	return modules.PurgeAll(func(limit int) (int64, error) { return m.store.remove(ctx, user, peer, limit) })
 }
 
 // isArchived says of a message that was archived that its recipient will find it,

@@ -58,9 +58,6 @@ func (s store) add(in Storing, st *xmpp.Stanza, stamp int64, jobs []storage.Job)
 	return s.QueueWith(jobs, append(list, s.AddWords(words, in.User.Local(), body)...)...)
 }
 
-// batch is how many rows are deleted at once: others write in between.
-const batch = 1000
-
 // remove removes the oldest messages of a user, those with peer if there is one,
 // limit of them or a few more, and returns how many there were.
 func (s store) remove(ctx context.Context, user xmpp.JID, peer *xmpp.JID, limit int) (int64, error) {

@@ -196,7 +196,7 @@ func (m *offline) fetch(ctx context.Context, s *sm.Session, iq *xmpp.Stanza) err
 	if x.feeding.Swap(true) {
 		return xmpp.ResourceConstraint.WithText("Messages are being sent already")
 	}
-	started := m.later.apart(func() {
+	started := m.later.Apart(func() {
 		defer x.feeding.Store(false)
 		var err error
 		for err == nil && more && m.read(s) {

@@ -2,10 +2,12 @@ package offline
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/gabberd/gabberd/admin"
 	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -118,11 +120,41 @@ func (m *offline) deleteExpired(ctx context.Context, _ admin.NoArgs) (admin.Resc
 
 func (m *offline) deleteOld(ctx context.Context, in daysArgs) (admin.Rescode, error) {
 	defer m.counts.allChanged()
-	const batch = 1000
-	for t := in.before(); ; {
-		n, err := m.store.deleteOld(ctx, t, batch)
-		if err != nil || n < batch {
-			return admin.Whether(err == nil), err
-		}
-	}
+	t := in.before()
+	err := modules.PurgeAll(func(limit int) (int64, error) { return m.store.deleteOld(ctx, t, limit) })
+	return admin.Whether(err == nil), err
 }
+
+type purgeArgs struct {
+	Host string
+	Days daysArgs
+	modules.Batches
+}
+
+// Fields declares the arguments.
+func (a *purgeArgs) Fields(f *config.Fields) {
+	f.String(&a.Host, "host", "", "The virtual host.")
+	a.Days.Fields(f)
+	a.Batches.Fields(f)
+}
+
+func (m *offline) startPurge(ctx context.Context, in purgeArgs) (admin.Restuple, error) {
+	t := in.Days.before()
+	n, err := m.store.countOld(ctx, t)
+	if err == nil {
+		err = m.purge.Start(m.ctx, &m.later, in.Batches, func(ctx context.Context, limit int) (int64, error) {
+			defer m.counts.allChanged()
+			return m.store.deleteOld(ctx, t, limit)
+		})
+	}
+	if err != nil {
+		return admin.Restuple{}, err
+	}
+	return admin.Restuple{Text: fmt.Sprintf("Removal of %d messages in progress", n)}, nil
+}
+
+func (m *offline) purgeStatus(context.Context, hostArgs) (string, error) {
+	return m.purge.Status(), nil
+}
+
+func (m *offline) abortPurge(context.Context, hostArgs) (string, error) { return m.purge.Abort(), nil }

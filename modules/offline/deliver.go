@@ -86,7 +86,7 @@ func (m *offline) serve(ctx context.Context, s *sm.Session) {
 	if !more || x.feeding.Swap(true) {
 		return
 	}
-	m.later.apart(func() {
+	m.later.Apart(func() {
 		defer x.feeding.Store(false)
 		for more && m.read(s) {
 			last, more = m.hand(m.ctx, s, last)

@@ -62,13 +62,14 @@ type offline struct {
 	store  store
 	counts *counts
 	locks  locks
-	later  *later
+	later  modules.Later
+	due    due
 	flying flying
 	handed handed
 	sought sought
 	states *sm.Slot[*state]
 	mu     sync.Mutex // for making states
-	purge  purge
+	purge  modules.Purge
 	stored [shards]atomic.Int64 // how many messages have been stored for users of a lock
 }
 
@@ -139,13 +140,13 @@ func start(h *modules.Host, o options) error {
 	}
 	m := &offline{
 		options: o, host: h, store: store{db}, counts: newCounts(h.CacheOf(o.Backend)),
-		locks: locks{seed: maphash.MakeSeed()}, later: newLater(), states: sm.NewSlot[*state]("offline messages"),
+		locks: locks{seed: maphash.MakeSeed()}, states: sm.NewSlot[*state]("offline messages"),
 	}
 	ctx, cancel := context.WithCancel(h.Context())
 	m.ctx = ctx
 	h.OnStop(func() {
 		cancel()
-		m.later.close()
+		m.later.Close()
 	})
 	m.states.Travels(h, (*state).pack, unpackState)
 	sm.Offline.Add(h, hooks.Normal, m.homeless)
@@ -189,6 +190,18 @@ func (m *offline) bounced(ctx context.Context, fate sm.Fate, st *xmpp.Stanza) (s
 // keep queues the message for the database and does not wait for it. The error
 // is for the sender.
 func (m *offline) keep(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
+	if !m.later.Reserve() { // for telling the sender, should it not be stored
+		return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
+	}
+	e := m.queue(ctx, st)
+	if e != nil {
+		m.later.Free()
+	}
+	return e
+}
+
+// queue is keep with a place for what may have to be done later.
+func (m *offline) queue(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
 	user := st.To.Bare()
 	limit, infinite := m.Max.Number(m.host.Rules, local.Subject(user))
 	if !infinite && limit > 0 {
@@ -236,12 +249,13 @@ func (m *offline) settled(st *xmpp.Stanza, receipt *sm.Receipt, err error) {
 	m.counts.settled(user, err)
 	if err != nil {
 		m.host.Log.Error("a message was not stored", "user", user.String(), "error", err)
-		m.later.do(func() {
+		m.later.Use(func() {
 			m.refuse(context.WithoutCancel(m.ctx), st, xmpp.ResourceConstraint.WithText("The server could not store the message"))
 			receipt.Release()
 		})
 		return
 	}
+	m.later.Free()
 	receipt.Secure()
 	m.stored[m.locks.shard(user)].Add(1)
 	// The user may have come, and been given what there was, in the meantime.

@@ -318,12 +318,32 @@ func TestCountsAreBounded(t *testing.T) {
 
 func TestPurgeDeletesAllBatches(t *testing.T) {
 	s := openStore(t)
-	m := &offline{store: s, counts: newTestCounts(time.Hour)}
+	m := &offline{store: s, counts: newTestCounts(time.Hour), ctx: t.Context()}
 	for i := range 5 {
 		add(t, s, juliet, text(fmt.Sprint(i)))
 	}
-	if err := m.purgeOld(t.Context(), purgeArgs{BatchSize: 2, Rate: 1_000_000}, time.Now().Add(time.Hour)); err != nil || m.purge.deleted != 5 {
-		t.Errorf("deleted %d, %v", m.purge.deleted, err)
+	if _, err := s.Exec(t.Context(), `UPDATE spool SET created_at = ?`, time.Now().AddDate(0, 0, -100)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.startPurge(t.Context(), purgeArgs{Days: daysArgs{99}, Batches: modules.Batches{BatchSize: 2, Rate: 1_000_000}}); err != nil {
+		t.Fatal(err)
+	}
+	m.later.Close()
+	if got := m.purge.Status(); got != "Operation finished, deleted 5 messages" {
+		t.Errorf("%s", got)
+	}
+}
+
+// Where there is too much to tell senders already, a message is refused at once.
+func TestMessageThatNobodyCouldBeToldOfIsRefused(t *testing.T) {
+	m := &offline{store: openStore(t)}
+	for m.later.Reserve() {
+	}
+	if e := m.keep(t.Context(), text("a")); e == nil || !e.Is(xmpp.ResourceConstraint) {
+		t.Errorf("got %v", e)
+	}
+	if n, err := m.store.count(t.Context(), juliet, 10); n != 0 || err != nil {
+		t.Errorf("%d are stored, %v", n, err)
 	}
 }
 
