@@ -116,12 +116,15 @@ func (m *mam) archive(ctx context.Context, st *xmpp.Stanza, in Storing) bool {
 	// it is.
 	receipt := sm.ReceiptOf(ctx)
 	receipt.Hold()
-	m.flight.start(in.User)
+	m.flight.start(in.User, st.Stamp, ticket)
 	retract := keep.Child(nsRetract, "retract")
 	ticket.Then(func(err error) {
 		switch {
 		case err != nil:
 			m.host.Log.Error("a message was not archived", "user", in.User.String(), "error", err)
+			if in.Direction == sm.In || in.Peer.Bare() == in.User {
+				m.flight.fail(st.Stamp)
+			}
 			receipt.Release()
 		case in.Direction == sm.In:
 			receipt.Secure()
@@ -129,12 +132,12 @@ func (m *mam) archive(ctx context.Context, st *xmpp.Stanza, in Storing) bool {
 			receipt.Release()
 		}
 		if err == nil && retract != nil {
-			if m.later.Do(func() { m.retract(in, keep, retract); m.flight.land(in.User) }) {
+			if m.later.Do(func() { m.retract(in, keep, retract); m.flight.land(in.User, ticket) }) {
 				return
 			}
 			m.host.Log.Warn("a retraction was not carried out in the archive", "user", in.User.String())
 		}
-		m.flight.land(in.User)
+		m.flight.land(in.User, ticket)
 	})
 	return true
 }

@@ -106,6 +106,8 @@ func start(h *modules.Host, o options) error {
 	sm.InArchive.Add(h, hooks.Normal, m.inArchive)
 	sm.InlineBind.Add(h, hooks.Normal, m.bound)
 	Scan.Add(h, hooks.Normal, m.scan)
+	Recall.Add(h, hooks.Normal, m.recall)
+	Writing.Add(h, hooks.Normal, m.writing)
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 	PrefsChanged.AddEverywhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.prefs.Forget(user) })
 	local.ClearCache.AddEverywhere(h, hooks.Normal, func(context.Context, *local.Host) { m.prefs.Clear() })

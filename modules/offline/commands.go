@@ -77,6 +77,9 @@ func (m *offline) getCount(ctx context.Context, in userArgs) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := m.takeAll(ctx, user); err != nil {
+		return 0, err
+	}
 	return m.store.count(ctx, user, countAll)
 }
 
@@ -93,14 +96,20 @@ func (m *offline) getMessages(ctx context.Context, in userArgs) ([]waiting, erro
 		return nil, err
 	}
 	out := []waiting{}
-	err = m.store.all(ctx, user, func(w message) error {
-		if w.stanza != nil {
-			out = append(out, waiting{w.stanza.Child(nsDelay, "delay").Attr("stamp"),
-				w.stanza.From.String(), w.stanza.To.String(), w.text})
+	for last, more := int64(0), true; more; {
+		var page []message
+		if page, more, err = m.next(ctx, user, last); err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return out, err
+		for _, w := range page {
+			last = max(last, w.seq)
+			if w.stanza != nil && !w.absent {
+				out = append(out, waiting{w.stanza.Child(nsDelay, "delay").Attr("stamp"),
+					w.stanza.From.String(), w.stanza.To.String(), w.text})
+			}
+		}
+	}
+	return out, nil
 }
 
 func (m *offline) deleteExpired(ctx context.Context, _ admin.NoArgs) (admin.Rescode, error) {
