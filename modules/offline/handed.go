@@ -108,11 +108,20 @@ func (m *offline) send(ctx context.Context, s *sm.Session, w message) bool {
 // acknowledged deletes what is safe, until nothing is left.
 func (m *offline) acknowledged() {
 	for user, seqs := m.handed.take(); len(seqs) > 0; user, seqs = m.handed.take() {
-		_, err := m.store.delete(context.WithoutCancel(m.ctx), user, seqs)
-		m.counts.changed(user)
-		if err != nil {
-			m.host.Log.Error("messages were acknowledged but not deleted: they will come again", "user", user.String(), "error", err)
-		}
-		m.handed.forget(seqs)
+		m.forget(user, seqs)
 	}
+}
+
+// forget deletes messages that are safe. Nobody is given any meanwhile: who has read
+// them just before would take them for not yet given.
+func (m *offline) forget(user xmpp.JID, seqs []int64) {
+	l := m.locks.of(user)
+	l.Lock()
+	defer l.Unlock()
+	_, err := m.store.delete(context.WithoutCancel(m.ctx), user, seqs)
+	m.counts.changed(user)
+	if err != nil {
+		m.host.Log.Error("messages were acknowledged but not deleted: they will come again", "user", user.String(), "error", err)
+	}
+	m.handed.forget(seqs)
 }
