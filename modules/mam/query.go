@@ -2,6 +2,7 @@ package mam
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gabberd/gabberd/xmpp"
@@ -84,7 +85,7 @@ func (m *mam) query(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, error)
 			known = append(known, id)
 		}
 	}
-	if ok, err := m.store.has(ctx, user, known...); err != nil || !ok {
+	if ok, err := m.known(ctx, user, known); err != nil || !ok {
 		return nil, orNotFound(err)
 	}
 	r, err := m.store.find(ctx, f, p)
@@ -101,6 +102,26 @@ func (m *mam) query(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, error)
 	}
 	return b.Add(r.element()).Done(), nil
 }
+
+// known reports whether these messages are in the archive of user. One that has just
+// been given its ID may be on its way there from another node: it is waited for, as
+// long as for those of this node.
+func (m *mam) known(ctx context.Context, user xmpp.JID, ids []int64) (bool, error) {
+	for end := time.Now().Add(landing); ; {
+		ok, err := m.store.has(ctx, user, ids...)
+		if ok || err != nil || !m.host.Hooks().Spreads() || !time.Now().Before(end) || !slices.ContainsFunc(ids, justGiven) {
+			return ok, err
+		}
+		select {
+		case <-time.After(landing / 20):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// justGiven reports whether a message may still be on its way to the archive.
+func justGiven(id int64) bool { return time.Since(time.UnixMicro(id)).Abs() < 10*landing }
 
 func orNotFound(err error) error {
 	if err != nil {
