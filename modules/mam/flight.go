@@ -55,6 +55,13 @@ func (f *flight) start(user xmpp.JID, stamp int64, t *storage.Ticket) {
 	x.writes = append(x.writes, write{stamp, t})
 }
 
+// any reports whether something is on its way to user's archive.
+func (f *flight) any(user xmpp.JID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.of[user] != nil
+}
+
 // look says how far the message with that stamp is.
 func (f *flight) look(user xmpp.JID, stamp int64) Write {
 	f.mu.Lock()

@@ -31,6 +31,20 @@ func open(t testing.TB, db *storage.DB) store {
 	return store{db}
 }
 
+// bury puts a tombstone in the place of a message.
+func bury(t *testing.T, s store, in Storing, x row, by string) error {
+	t.Helper()
+	list, err := s.empty(in, x, by)
+	if err != nil {
+		return err
+	}
+	ticket, err := s.QueueAll(list...)
+	if err != nil {
+		return err
+	}
+	return ticket.Wait(t.Context())
+}
+
 func each(t *testing.T, f func(t *testing.T, s store)) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) { f(t, open(t, db)) })
 }
@@ -254,7 +268,7 @@ func TestRetractionOfOthersIsNotFound(t *testing.T) {
 		}
 		x, err := s.named(t.Context(), in, "m1", romeo)
 		if err == nil {
-			err = s.empty(t.Context(), in, x, "r1")
+			err = bury(t, s, in, x, "r1")
 		}
 		if err != nil {
 			t.Fatal(err)
