@@ -58,7 +58,7 @@ func (o *options) Fields(f *config.Fields) {
 	f.Enum(&o.Default, "default", never, "Whether messages are archived if the user said nothing: always, never, or with contacts.", always, never, fromRoster)
 	f.Bool(&o.AssumeMAMUsage, "assume_mam_usage", false, "Take it that clients which come back read the archive: what they may not have got is not sent to others.")
 	f.Bool(&o.RequestActivates, "request_activates_archiving", false, "Begin to archive for a user when the archive is first asked for.")
-	f.Bool(&o.CompressXML, "compress_xml", false, "Store messages in a shorter form.").Unbuilt()
+	f.Bool(&o.CompressXML, "compress_xml", false, "Store messages in a shorter form. Those that ejabberd has stored so are read.").Unbuilt()
 	f.Bool(&o.ClearWithRoom, "clear_archive_on_room_destroy", true, "Remove the archive of a room with the room.").Unbuilt()
 	acl.AccessField(f, &o.Access, "access_preferences", "all", "Who may change their archiving preferences.")
 	f.Bool(&o.MUCSubFromRoom, "user_mucsub_from_muc_archive", false, "Look up what subscribed rooms sent in the rooms' archives.").Unbuilt()
@@ -77,7 +77,7 @@ type mam struct {
 	flight flight
 	purge  modules.Purge
 
-	full, blind, odd atomic.Bool // that the queue is full, preferences cannot be read, rows are compressed was said
+	full, blind, odd atomic.Bool // that the queue is full, preferences or a row cannot be read was said
 	blindUntil       atomic.Int64
 }
 

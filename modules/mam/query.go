@@ -132,9 +132,6 @@ func orNotFound(err error) error {
 
 // send hands over the messages of a page, in the order that is wanted.
 func (m *mam) send(ctx context.Context, iq *xmpp.Stanza, r result) {
-	if r.skipped > 0 && !m.odd.Swap(true) {
-		m.host.Log.Warn("messages that ejabberd has stored with compress_xml are left out of answers", "user", iq.To.String())
-	}
 	ask, s := iq.Payload(), m.host.Sessions.Find(iq.From)
 	flip, queryID := ask.Child(ns, "flip-page") != nil, ask.Attr("queryid")
 	for i := range r.rows {
@@ -142,9 +139,11 @@ func (m *mam) send(ctx context.Context, iq *xmpp.Stanza, r result) {
 		if flip {
 			x = r.rows[len(r.rows)-1-i]
 		}
-		msg, err := xmpp.ParseElement([]byte(x.xml), nsClient)
+		msg, err := x.message()
 		if err != nil {
-			m.host.Log.Error("a message in the archive cannot be read", "user", iq.To.String(), "id", x.id(), "error", err)
+			if !m.odd.Swap(true) {
+				m.host.Log.Error("a message in the archive cannot be read; such messages are left out of answers", "user", iq.To.String(), "id", x.id(), "error", err)
+			}
 			continue
 		}
 		el := xmpp.Build(ns, "result").OptAttr("queryid", queryID).Attr("id", x.id()).
@@ -156,6 +155,14 @@ func (m *mam) send(ctx context.Context, iq *xmpp.Stanza, r result) {
 		}
 		s.Send(ctx, st)
 	}
+}
+
+// message is what a row holds.
+func (r row) message() (*xmpp.Element, error) {
+	if r.bad {
+		return nil, errCompressed
+	}
+	return xmpp.ParseElement([]byte(r.xml), nsClient)
 }
 
 // parseFilter reads the form of a query (XEP-0313 §4.1).

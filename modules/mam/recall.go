@@ -13,7 +13,7 @@ import (
 // recallRows is how many messages are read together.
 const recallRows = 16
 
-var recallNamed = `SELECT timestamp, xml FROM archive WHERE {host} AND username = ? AND timestamp IN (?` +
+var recallNamed = `SELECT timestamp, xml, peer FROM archive WHERE {host} AND username = ? AND timestamp IN (?` +
 	strings.Repeat(", ?", recallRows-1) + `) ORDER BY timestamp`
 
 // namedRows reads those rows of user, recallRows of them at most.
@@ -22,21 +22,20 @@ func (s store) namedRows(ctx context.Context, user xmpp.JID, ids []int64) ([]row
 	for i := range recallRows {
 		args = append(args, ids[min(i, len(ids)-1)]) // the last one fills the rest
 	}
-	return s.rows(ctx, recallNamed, args...)
+	return s.rows(ctx, user, recallNamed, args...)
 }
 
 // rowsAfter reads the first rows of user behind a place, recallRows of them or a few
 // more: rows of one time are not parted.
 func (s store) rowsAfter(ctx context.Context, user xmpp.JID, after int64) ([]row, error) {
-	return s.rows(ctx, `SELECT timestamp, xml FROM archive WHERE {host} AND username = ? AND timestamp > ? AND timestamp <=
+	return s.rows(ctx, user, `SELECT timestamp, xml, peer FROM archive WHERE {host} AND username = ? AND timestamp > ? AND timestamp <=
 		(SELECT MAX(timestamp) FROM (SELECT timestamp FROM archive WHERE {host} AND username = ? AND timestamp > ?
 		ORDER BY timestamp LIMIT ?) AS first) ORDER BY timestamp`, user.Local(), after, user.Local(), after, int64(recallRows))
 }
 
-func (s store) rows(ctx context.Context, query string, args ...any) (list []row, err error) {
+func (s store) rows(ctx context.Context, user xmpp.JID, query string, args ...any) (list []row, err error) {
 	err = s.Each(ctx, query, args, func(in storage.Row) error {
-		var x row
-		err := in.Scan(&x.stamp, &x.xml)
+		x, err := scanRow(in, user)
 		list = append(list, x)
 		return err
 	})

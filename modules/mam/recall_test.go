@@ -48,12 +48,12 @@ func TestRowsAreReadByTheirPlaces(t *testing.T) {
 func TestRecallLeavesOut(t *testing.T) {
 	m := &mam{}
 	list := m.sentTo(juliet, []row{
-		{1, `<message to='juliet@localhost/x' from='romeo@localhost/y'><body>1</body><stanza-id xmlns='urn:xmpp:sid:0' by='juliet@localhost' id='666'/></message>`},
-		{2, `<message to='romeo@localhost' from='juliet@localhost/x'><body>2</body></message>`},
-		{3, "\x01\x02"},
-		{4, `<message to='juliet@localhost' from='romeo@localhost'><retracted xmlns='urn:xmpp:message-retract:1'/></message>`},
-		{5, `<iq to='juliet@localhost' from='romeo@localhost' id='x' type='get'/>`},
-		{6, `<message to='juliet@localhost' from='juliet@localhost/x'><body>6</body></message>`},
+		{stamp: 1, xml: `<message to='juliet@localhost/x' from='romeo@localhost/y'><body>1</body><stanza-id xmlns='urn:xmpp:sid:0' by='juliet@localhost' id='666'/></message>`},
+		{stamp: 2, xml: `<message to='romeo@localhost' from='juliet@localhost/x'><body>2</body></message>`},
+		{stamp: 3, xml: "\x01\x02", bad: true},
+		{stamp: 4, xml: `<message to='juliet@localhost' from='romeo@localhost'><retracted xmlns='urn:xmpp:message-retract:1'/></message>`},
+		{stamp: 5, xml: `<iq to='juliet@localhost' from='romeo@localhost' id='x' type='get'/>`},
+		{stamp: 6, xml: `<message to='juliet@localhost' from='juliet@localhost/x'><body>6</body></message>`},
 	})
 	var got []string
 	for _, st := range list {

@@ -64,8 +64,8 @@ func (m *mam) retractLate(in Storing, st *xmpp.Stanza) {
 // <origin-id/> or its ID in this archive. Nobody else's message is found.
 func (s store) named(ctx context.Context, in Storing, id string, sender xmpp.JID) (found row, err error) {
 	scan := func(r storage.Row) error {
-		var x row
-		if err := r.Scan(&x.stamp, &x.xml); err != nil {
+		x, err := scanRow(r, in.User)
+		if err != nil {
 			return err
 		}
 		st, err := xmpp.ParseXML([]byte(x.xml))
@@ -79,10 +79,10 @@ func (s store) named(ctx context.Context, in Storing, id string, sender xmpp.JID
 		return nil
 	}
 	user, peer := in.User.Local(), in.Peer.Bare().String()
-	err = s.Each(ctx, `SELECT timestamp, xml FROM archive WHERE {host} AND username = ? AND origin_id = ? AND bare_peer = ?
+	err = s.Each(ctx, `SELECT timestamp, xml, peer FROM archive WHERE {host} AND username = ? AND origin_id = ? AND bare_peer = ?
 		ORDER BY timestamp DESC LIMIT ?`, []any{user, id, peer, int64(recent)}, scan)
 	if err == nil {
-		err = s.Each(ctx, `SELECT timestamp, xml FROM archive WHERE {host} AND username = ? AND bare_peer = ?
+		err = s.Each(ctx, `SELECT timestamp, xml, peer FROM archive WHERE {host} AND username = ? AND bare_peer = ?
 			ORDER BY timestamp DESC LIMIT ?`, []any{user, peer, int64(recent)}, scan)
 	}
 	if err != nil && !errors.Is(err, errPage) {
