@@ -17,7 +17,7 @@ import (
 // PostgreSQL keeps the index itself. SQLite cannot do so without changing what
 // other programs do with the table; there it is a table of our own, named like the
 // index. So whoever writes rows adds AddWords to the same ticket, and who removes
-// or empties them DropWords before it in the same transaction; on PostgreSQL these
+// or empties them DropWords before it in the same transaction (Tx) or ticket (DB); on PostgreSQL these
 // are nothing. Rows that others wrote are taken up by FindWords.
 type Words struct {
 	Name   string // begins with gabberd_
@@ -93,14 +93,24 @@ func (db *DB) AddWords(w Words, owner, text string) []Statement {
 	return []Statement{{`INSERT INTO ` + w.Name + ` (rowid, owner, words) VALUES (last_insert_rowid(), ?, ?)`, []any{db.owner(owner), text}}}
 }
 
+// DropWords is what is to be queued before the statement that removes or empties the
+// rows which fulfil a condition.
+func (db *DB) DropWords(w Words, cond string, args ...any) []Statement {
+	if db.base.engine.dialect() == postgres {
+		return nil
+	}
+	return []Statement{{`DELETE FROM ` + w.Name + ` WHERE rowid IN (SELECT id FROM ` + w.Table + ` WHERE ` + cond + `)`, args}}
+}
+
 // DropWords forgets the words of the rows that fulfil a condition. It is done in the
 // transaction that removes or empties them, before that.
 func (tx *Tx) DropWords(ctx context.Context, w Words, cond string, args ...any) error {
-	if tx.db.base.engine.dialect() == postgres {
-		return nil
+	for _, s := range tx.db.DropWords(w, cond, args...) {
+		if _, err := tx.Exec(ctx, s.Query, s.Args...); err != nil {
+			return err
+		}
 	}
-	_, err := tx.Exec(ctx, `DELETE FROM `+w.Name+` WHERE rowid IN (SELECT id FROM `+w.Table+` WHERE `+cond+`)`, args...)
-	return err
+	return nil
 }
 
 // FindWords takes up the words of some rows that were written by others, of whichever

@@ -100,7 +100,12 @@ func (m *mam) archive(ctx context.Context, st *xmpp.Stanza, in Storing) bool {
 	if sm.Storing.Heard(m.host.Hooks()) {
 		jobs = sm.Storing.Run(ctx, m.host.Hooks(), nil, sm.Storage{Table: "archive", User: in.User, Peer: in.Peer, Direction: in.Direction, Stanza: keep})
 	}
-	ticket, err := m.store.add(in, keep, st.Stamp, jobs)
+	var stone []storage.Statement
+	late := false
+	if keep.Has(nsRetract, "retract") {
+		stone, late = m.retract(ctx, in, keep)
+	}
+	ticket, err := m.store.add(in, keep, st.Stamp, jobs, stone...)
 	if err != nil {
 		m.failed(in.User, err)
 		return false
@@ -111,32 +116,37 @@ func (m *mam) archive(ctx context.Context, st *xmpp.Stanza, in Storing) bool {
 	if m.store.Busy() {
 		sm.BurstOf(ctx).Pause(ticket.Done())
 	}
-	// The recipient's copy makes a message safe. That the sender has one helps
-	// nobody who was to get it; but his client must not take it for archived before
-	// it is.
 	receipt := sm.ReceiptOf(ctx)
 	receipt.Hold()
-	m.flight.start(in.User)
-	retract := keep.Child(nsRetract, "retract")
+	m.flight.start(in.User, st.Stamp, ticket)
 	ticket.Then(func(err error) {
-		switch {
-		case err != nil:
-			m.host.Log.Error("a message was not archived", "user", in.User.String(), "error", err)
-			receipt.Release()
-		case in.Direction == sm.In:
-			receipt.Secure()
-		default:
-			receipt.Release()
-		}
-		if err == nil && retract != nil {
-			if m.later.do(func() { m.retract(in, keep, retract); m.flight.land(in.User) }) {
+		m.written(in, st.Stamp, receipt, err)
+		if err == nil && late {
+			if m.later.Do(func() { m.retractLate(in, keep); m.flight.land(in.User, ticket) }) {
 				return
 			}
 			m.host.Log.Warn("a retraction was not carried out in the archive", "user", in.User.String())
 		}
-		m.flight.land(in.User)
+		m.flight.land(in.User, ticket)
 	})
 	return true
+}
+
+// written is called when it is known whether a message is in the archive. The
+// recipient's copy makes it safe. That the sender has one helps nobody who was to get
+// it; but his client must not take it for archived before it is.
+func (m *mam) written(in Storing, stamp int64, receipt *sm.Receipt, err error) {
+	if err == nil && in.Direction == sm.In {
+		receipt.Secure()
+		return
+	}
+	if err != nil {
+		m.host.Log.Error("a message was not archived", "user", in.User.String(), "error", err)
+		if in.Direction == sm.In || in.Peer.Bare() == in.User {
+			m.flight.fail(stamp)
+		}
+	}
+	receipt.Release()
 }
 
 // failed says once that messages cannot be queued, until one can be again.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gabberd/gabberd/admin"
 	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -159,15 +160,38 @@ func (m *mam) removeWithPeer(ctx context.Context, in peerArgs) (admin.Restuple, 
 }
 
 func (m *mam) deleteOld(ctx context.Context, in oldArgs) (admin.Rescode, error) {
-	for t := in.before(); ; {
-		n, err := m.store.deleteOld(ctx, t, in.kind(), batch)
-		if err != nil || n < batch {
-			return admin.Whether(err == nil), err
-		}
-	}
+	t := in.before()
+	err := modules.PurgeAll(func(limit int) (int64, error) { return m.store.deleteOld(ctx, t, in.kind(), limit) })
+	return admin.Whether(err == nil), err
 }
 
-// text is what the commands about a deletion say.
-func (p *purge) text() string {
-	return fmt.Sprintf("Operation %s, deleted %d messages", p.state, p.deleted)
+type purgeArgs struct {
+	Host string
+	Old  oldArgs
+	modules.Batches
 }
+
+// Fields declares the arguments.
+func (a *purgeArgs) Fields(f *config.Fields) {
+	f.String(&a.Host, "host", "", "The virtual host.")
+	a.Old.Fields(f)
+	a.Batches.Fields(f)
+}
+
+func (m *mam) startPurge(ctx context.Context, in purgeArgs) (admin.Restuple, error) {
+	t := in.Old.before()
+	n, err := m.store.countOld(ctx, t, in.Old.kind())
+	if err == nil {
+		err = m.purge.Start(m.life, &m.later, in.Batches, func(ctx context.Context, limit int) (int64, error) {
+			return m.store.deleteOld(ctx, t, in.Old.kind(), limit)
+		})
+	}
+	if err != nil {
+		return admin.Restuple{}, err
+	}
+	return admin.Restuple{Text: fmt.Sprintf("Removal of %d messages in progress", n)}, nil
+}
+
+func (m *mam) purgeStatus(context.Context, hostArgs) (string, error) { return m.purge.Status(), nil }
+
+func (m *mam) abortPurge(context.Context, hostArgs) (string, error) { return m.purge.Abort(), nil }

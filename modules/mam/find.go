@@ -30,6 +30,7 @@ type filter struct {
 type row struct {
 	stamp int64
 	xml   string
+	bad   bool // it cannot be read
 }
 
 func (r row) id() string { return strconv.FormatInt(r.stamp, 10) }
@@ -43,7 +44,6 @@ type result struct {
 	complete bool // there is nothing behind it, in the direction in which pages go
 	index    int  // of the first row; -1: unknown
 	count    int64
-	skipped  int // rows that only ejabberd can read
 }
 
 // among makes room for a page to end before a message that does not fit: messages of
@@ -138,18 +138,14 @@ func (s store) find(ctx context.Context, f filter, p page) (r result, err error)
 		order, args = order+` OFFSET ?`, append(args, int64(skip))
 	}
 	size, full := 0, false
-	err = s.Each(ctx, `SELECT timestamp, xml FROM archive WHERE `+cond+` ORDER BY timestamp`+order, args, func(in storage.Row) error {
-		var x row
-		if err := in.Scan(&x.stamp, &x.xml); err != nil {
+	err = s.Each(ctx, `SELECT timestamp, xml, peer FROM archive WHERE `+cond+` ORDER BY timestamp`+order, args, func(in storage.Row) error {
+		x, err := scanRow(in, f.user)
+		if err != nil {
 			return err
 		}
-		if (len(r.rows)+r.skipped >= p.max || size > pageBytes) && !r.among(x.stamp) {
+		if (len(r.rows) >= p.max || size > pageBytes) && !r.among(x.stamp) {
 			full = true
 			return errPage
-		}
-		if strings.HasPrefix(x.xml, "\x01") {
-			r.skipped++
-			return nil
 		}
 		size += len(x.xml)
 		r.rows = append(r.rows, x)
@@ -159,7 +155,7 @@ func (s store) find(ctx context.Context, f filter, p page) (r result, err error)
 		return r, fmt.Errorf("read an archive: %w", err)
 	}
 	// One more than fits is read only where all of them are of one time.
-	r.complete = !full && len(r.rows)+r.skipped < limits[p.max > pageDefault]
+	r.complete = !full && len(r.rows) < limits[p.max > pageDefault]
 	if p.backwards() {
 		slices.Reverse(r.rows)
 	}

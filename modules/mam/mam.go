@@ -58,7 +58,7 @@ func (o *options) Fields(f *config.Fields) {
 	f.Enum(&o.Default, "default", never, "Whether messages are archived if the user said nothing: always, never, or with contacts.", always, never, fromRoster)
 	f.Bool(&o.AssumeMAMUsage, "assume_mam_usage", false, "Take it that clients which come back read the archive: what they may not have got is not sent to others.")
 	f.Bool(&o.RequestActivates, "request_activates_archiving", false, "Begin to archive for a user when the archive is first asked for.")
-	f.Bool(&o.CompressXML, "compress_xml", false, "Store messages in a shorter form.").Unbuilt()
+	f.Bool(&o.CompressXML, "compress_xml", false, "Store messages in a shorter form. Those that ejabberd has stored so are read.").Unbuilt()
 	f.Bool(&o.ClearWithRoom, "clear_archive_on_room_destroy", true, "Remove the archive of a room with the room.").Unbuilt()
 	acl.AccessField(f, &o.Access, "access_preferences", "all", "Who may change their archiving preferences.")
 	f.Bool(&o.MUCSubFromRoom, "user_mucsub_from_muc_archive", false, "Look up what subscribed rooms sent in the rooms' archives.").Unbuilt()
@@ -72,12 +72,12 @@ type mam struct {
 	host   *modules.Host
 	store  store
 	prefs  *modules.Cache[prefs]
-	later  *later
+	later  modules.Later
 	life   context.Context // of what may take long; ends when the module is to stop
 	flight flight
-	purge  purge
+	purge  modules.Purge
 
-	full, blind, odd atomic.Bool // that the queue is full, preferences cannot be read, rows are compressed was said
+	full, blind, odd atomic.Bool // that the queue is full, preferences or a row cannot be read was said
 	blindUntil       atomic.Int64
 }
 
@@ -91,9 +91,9 @@ func start(h *modules.Host, o options) error {
 			return err
 		}
 	}
-	m := &mam{options: o, host: h, store: store{db}, later: newLater(),
+	m := &mam{options: o, host: h, store: store{db},
 		prefs: modules.NewCache(h.CacheOf(o.Backend), maxCached, prefs.weigh)}
-	h.OnStop(m.later.close)
+	h.OnStop(m.later.Close)
 	var cancel context.CancelFunc
 	m.life, cancel = context.WithCancel(h.Context())
 	h.OnStop(cancel) // before close, which waits: last added, first done
@@ -106,11 +106,13 @@ func start(h *modules.Host, o options) error {
 	sm.InArchive.Add(h, hooks.Normal, m.inArchive)
 	sm.InlineBind.Add(h, hooks.Normal, m.bound)
 	Scan.Add(h, hooks.Normal, m.scan)
+	Recall.Add(h, hooks.Normal, m.recall)
+	Writing.Add(h, hooks.Normal, m.writing)
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 	PrefsChanged.AddEverywhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.prefs.Forget(user) })
 	local.ClearCache.AddEverywhere(h, hooks.Normal, func(context.Context, *local.Host) { m.prefs.Clear() })
 
-	m.later.apart(m.takeUp)
+	m.later.Apart(m.takeUp)
 	h.UserIQ(ns, m.answer)
 	for _, f := range features {
 		h.Feature(f)
@@ -165,12 +167,7 @@ func (m *mam) forget(ctx context.Context, user xmpp.JID) error {
 // clear removes the archive of a user, or what it has of a peer.
 func (m *mam) clear(ctx context.Context, user xmpp.JID, peer *xmpp.JID) error {
 	m.flight.wait(ctx, user)
-	for {
-		n, err := m.store.remove(ctx, user, peer, batch)
-		if err != nil || n < batch {
-			return err
-		}
-	}
+	return modules.PurgeAll(func(limit int) (int64, error) { return m.store.remove(ctx, user, peer, limit) })
 }
 
 // isArchived says of a message that was archived that its recipient will find it,

@@ -2,6 +2,7 @@ package mam
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gabberd/gabberd/xmpp"
@@ -84,7 +85,7 @@ func (m *mam) query(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, error)
 			known = append(known, id)
 		}
 	}
-	if ok, err := m.store.has(ctx, user, known...); err != nil || !ok {
+	if ok, err := m.known(ctx, user, known); err != nil || !ok {
 		return nil, orNotFound(err)
 	}
 	r, err := m.store.find(ctx, f, p)
@@ -102,6 +103,26 @@ func (m *mam) query(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, error)
 	return b.Add(r.element()).Done(), nil
 }
 
+// known reports whether these messages are in the archive of user. One that has just
+// been given its ID may be on its way there from another node: it is waited for, as
+// long as for those of this node.
+func (m *mam) known(ctx context.Context, user xmpp.JID, ids []int64) (bool, error) {
+	for end := time.Now().Add(landing); ; {
+		ok, err := m.store.has(ctx, user, ids...)
+		if ok || err != nil || !m.host.Hooks().Spreads() || !time.Now().Before(end) || !slices.ContainsFunc(ids, justGiven) {
+			return ok, err
+		}
+		select {
+		case <-time.After(landing / 20):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// justGiven reports whether a message may still be on its way to the archive.
+func justGiven(id int64) bool { return time.Since(time.UnixMicro(id)).Abs() < 10*landing }
+
 func orNotFound(err error) error {
 	if err != nil {
 		return err
@@ -111,9 +132,6 @@ func orNotFound(err error) error {
 
 // send hands over the messages of a page, in the order that is wanted.
 func (m *mam) send(ctx context.Context, iq *xmpp.Stanza, r result) {
-	if r.skipped > 0 && !m.odd.Swap(true) {
-		m.host.Log.Warn("messages that ejabberd has stored with compress_xml are left out of answers", "user", iq.To.String())
-	}
 	ask, s := iq.Payload(), m.host.Sessions.Find(iq.From)
 	flip, queryID := ask.Child(ns, "flip-page") != nil, ask.Attr("queryid")
 	for i := range r.rows {
@@ -121,9 +139,11 @@ func (m *mam) send(ctx context.Context, iq *xmpp.Stanza, r result) {
 		if flip {
 			x = r.rows[len(r.rows)-1-i]
 		}
-		msg, err := xmpp.ParseElement([]byte(x.xml), nsClient)
+		msg, err := x.message()
 		if err != nil {
-			m.host.Log.Error("a message in the archive cannot be read", "user", iq.To.String(), "id", x.id(), "error", err)
+			if !m.odd.Swap(true) {
+				m.host.Log.Error("a message in the archive cannot be read; such messages are left out of answers", "user", iq.To.String(), "id", x.id(), "error", err)
+			}
 			continue
 		}
 		el := xmpp.Build(ns, "result").OptAttr("queryid", queryID).Attr("id", x.id()).
@@ -135,6 +155,14 @@ func (m *mam) send(ctx context.Context, iq *xmpp.Stanza, r result) {
 		}
 		s.Send(ctx, st)
 	}
+}
+
+// message is what a row holds.
+func (r row) message() (*xmpp.Element, error) {
+	if r.bad {
+		return nil, errCompressed
+	}
+	return xmpp.ParseElement([]byte(r.xml), nsClient)
 }
 
 // parseFilter reads the form of a query (XEP-0313 §4.1).

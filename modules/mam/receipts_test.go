@@ -79,6 +79,56 @@ func TestMessageThatWasNotArchivedIsDelivered(t *testing.T) {
 	}
 }
 
+// A retraction and what it empties are written together or not at all.
+func TestRetractionIsOneWrite(t *testing.T) {
+	s := modtest.Start(t, keep, mam.Module)
+	romeo := s.Available("romeo@localhost/orchard")
+	romeo.Say(chat("juliet@localhost", "m1", "shame"))
+	look(romeo, "")
+	exec := func(text string) {
+		t.Helper()
+		if _, err := database(t, s).Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`CREATE TRIGGER stop BEFORE UPDATE ON archive BEGIN SELECT RAISE(ABORT, 'the lights go out'); END`)
+	romeo.Say(retract("juliet@localhost", "r1", "m1"))
+	if list, _ := look(romeo, ""); bodies(list) != "shame" {
+		t.Errorf("one was written without the other: %v", list)
+	}
+	exec(`DROP TRIGGER stop`)
+	romeo.Say(retract("juliet@localhost", "r2", "m1"))
+	if list, _ := look(romeo, ""); bodies(list) != " fallback" || !strings.Contains(list[0].xml, "id='r2'") {
+		t.Errorf("found %v", list)
+	}
+	if list, _ := look(romeo, fields("{urn:xmpp:fulltext:0}fulltext", "shame")); len(list) > 0 {
+		t.Errorf("its words are found: %v", list)
+	}
+}
+
+// One that is still on its way when it is taken back is emptied when it is there.
+func TestRetractionOvertakesNothing(t *testing.T) {
+	s := modtest.Start(t, keep, mam.Module)
+	romeo := s.Available("romeo@localhost/orchard")
+	look(romeo, "") // preferences are read
+	romeo.Say(chat("juliet@localhost", "m0", "before"))
+	look(romeo, "")
+	err := database(t, s).Tx(t.Context(), func(tx *storage.Tx) error { // nobody else can write meanwhile
+		if _, err := tx.Exec(t.Context(), `DELETE FROM archive WHERE 1 = 0`); err != nil {
+			return err
+		}
+		romeo.Say(chat("juliet@localhost", "m1", "shame"))
+		romeo.Say(retract("juliet@localhost", "r1", "m1"))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, _ := look(romeo, ""); bodies(list) != "before  fallback" {
+		t.Errorf("found %v", list)
+	}
+}
+
 type nothing struct{}
 
 func (*nothing) Fields(*config.Fields) {}

@@ -14,17 +14,46 @@ import (
 // was taken back and that the index does not know by the name that it was called.
 const recent = 200
 
-// retract empties a message that its sender has taken back (XEP-0424 §5), in the
-// archive of one of the two. It waits for the database.
-func (m *mam) retract(in Storing, st *xmpp.Stanza, ask *xmpp.Element) {
-	id := ask.Attr("id")
+// retract finds a message that its sender takes back with st (XEP-0424 §5), in the
+// archive of one of the two, and is what empties it: to be written together with st,
+// so that both happen or neither. It reads the database. later says that the message
+// may be on its way there: it is to be looked for once more behind st.
+func (m *mam) retract(ctx context.Context, in Storing, st *xmpp.Stanza) (statements []storage.Statement, later bool) {
+	id := st.Child(nsRetract, "retract").Attr("id")
 	if id == "" {
-		return
+		return nil, false
 	}
-	ctx := m.host.Context()
+	later = m.flight.any(in.User) || m.host.Hooks().Spreads() // others write, too
+	ctx, cancel := context.WithTimeout(ctx, prefsTimeout)
+	defer cancel()
 	found, err := m.store.named(ctx, in, id, st.From.Bare())
 	if err == nil && found.stamp != 0 {
-		err = m.store.empty(ctx, in, found, st.ID)
+		statements, err = m.store.empty(in, found, st.ID)
+	}
+	if err != nil {
+		m.host.Log.Error("a message that was taken back is looked for again later", "user", in.User.String(), "error", err)
+		return nil, true
+	}
+	return statements, later && statements == nil
+}
+
+// retractLate empties a message that was on its way when it was taken back. It waits
+// for the database.
+func (m *mam) retractLate(in Storing, st *xmpp.Stanza) {
+	ctx := m.host.Context()
+	found, err := m.store.named(ctx, in, st.Child(nsRetract, "retract").Attr("id"), st.From.Bare())
+	if err == nil && found.stamp != 0 {
+		var list []storage.Statement
+		if list, err = m.store.empty(in, found, st.ID); err == nil {
+			err = m.store.Tx(ctx, func(tx *storage.Tx) error {
+				for _, s := range list {
+					if _, err := tx.Exec(ctx, s.Query, s.Args...); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
 	}
 	if err != nil && ctx.Err() == nil {
 		m.host.Log.Error("a message that was taken back is left in the archive", "user", in.User.String(), "error", err)
@@ -35,8 +64,8 @@ func (m *mam) retract(in Storing, st *xmpp.Stanza, ask *xmpp.Element) {
 // <origin-id/> or its ID in this archive. Nobody else's message is found.
 func (s store) named(ctx context.Context, in Storing, id string, sender xmpp.JID) (found row, err error) {
 	scan := func(r storage.Row) error {
-		var x row
-		if err := r.Scan(&x.stamp, &x.xml); err != nil {
+		x, err := scanRow(r, in.User)
+		if err != nil {
 			return err
 		}
 		st, err := xmpp.ParseXML([]byte(x.xml))
@@ -50,10 +79,10 @@ func (s store) named(ctx context.Context, in Storing, id string, sender xmpp.JID
 		return nil
 	}
 	user, peer := in.User.Local(), in.Peer.Bare().String()
-	err = s.Each(ctx, `SELECT timestamp, xml FROM archive WHERE {host} AND username = ? AND origin_id = ? AND bare_peer = ?
+	err = s.Each(ctx, `SELECT timestamp, xml, peer FROM archive WHERE {host} AND username = ? AND origin_id = ? AND bare_peer = ?
 		ORDER BY timestamp DESC LIMIT ?`, []any{user, id, peer, int64(recent)}, scan)
 	if err == nil {
-		err = s.Each(ctx, `SELECT timestamp, xml FROM archive WHERE {host} AND username = ? AND bare_peer = ?
+		err = s.Each(ctx, `SELECT timestamp, xml, peer FROM archive WHERE {host} AND username = ? AND bare_peer = ?
 			ORDER BY timestamp DESC LIMIT ?`, []any{user, peer, int64(recent)}, scan)
 	}
 	if err != nil && !errors.Is(err, errPage) {
@@ -62,22 +91,17 @@ func (s store) named(ctx context.Context, in Storing, id string, sender xmpp.JID
 	return found, nil
 }
 
-// empty puts a tombstone in the place of a message: who said something to whom and
-// when is left, and that it was taken back by the message called by.
-func (s store) empty(ctx context.Context, in Storing, x row, by string) error {
+// empty is what puts a tombstone in the place of a message: who said something to whom
+// and when is left, and that it was taken back by the message called by.
+func (s store) empty(in Storing, x row, by string) ([]storage.Statement, error) {
 	st, err := xmpp.ParseXML([]byte(x.xml))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	el := xmpp.Build(nsRetract, "retracted").OptAttr("id", by).Attr("stamp", time.Now().UTC().Format(stampFormat)).Done()
 	stone := xmpp.New(xmpp.Message, st.Type, st.From, st.To, st.ID, el)
 	const cond = `{host} AND username = ? AND timestamp = ? AND bare_peer = ?`
 	args := []any{in.User.Local(), x.stamp, in.Peer.Bare().String()}
-	return s.Tx(ctx, func(tx *storage.Tx) error {
-		if err := tx.DropWords(ctx, words, cond, args...); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `UPDATE archive SET xml = ?, txt = '' WHERE `+cond, append([]any{stone.XML()}, args...)...)
-		return err
-	})
+	return append(s.DropWords(words, cond, args...),
+		storage.Statement{Query: `UPDATE archive SET xml = ?, txt = '' WHERE ` + cond, Args: append([]any{stone.XML()}, args...)}), nil
 }

@@ -3,6 +3,7 @@ package mam
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gabberd/gabberd/hooks"
@@ -66,6 +67,11 @@ func (m *mam) stored(r scanned) (w sm.Storage, ok bool) {
 	user, err := m.host.User(r.user)
 	if err != nil {
 		return w, false
+	}
+	if strings.HasPrefix(r.xml, "\x01") {
+		if r.xml, err = expand(r.xml, user.String(), r.peer); err != nil {
+			return w, false
+		}
 	}
 	st, err := xmpp.ParseXML([]byte(r.xml))
 	if err != nil || st.Kind != xmpp.Message || st.Has(nsRetract, "retracted") {

@@ -49,17 +49,15 @@ type store struct{ *storage.DB }
 const insert = `INSERT INTO archive ({server_host,} username, timestamp, peer, bare_peer, xml, txt, kind, nick, origin_id)
 	VALUES ({?host,} ?, ?, ?, ?, ?, ?, 'chat', '', ?)`
 
-// add queues a message for the database, with what is to be done about it. It does
-// not wait.
-func (s store) add(in Storing, st *xmpp.Stanza, stamp int64, jobs []storage.Job) (*storage.Ticket, error) {
+// add queues a message for the database, with what is to be done about it and what
+// else is to be written. It does not wait.
+func (s store) add(in Storing, st *xmpp.Stanza, stamp int64, jobs []storage.Job, also ...storage.Statement) (*storage.Ticket, error) {
 	body := st.Body()
 	list := append(make([]storage.Statement, 0, 4), storage.Statement{Query: insert, Args: []any{
 		in.User.Local(), stamp, in.Peer.String(), in.Peer.Bare().String(), st.XML(), body, originOf(st)}})
-	return s.QueueWith(jobs, append(list, s.AddWords(words, in.User.Local(), body)...)...)
+	list = append(list, s.AddWords(words, in.User.Local(), body)...)
+	return s.QueueWith(jobs, append(list, also...)...)
 }
-
-// batch is how many rows are deleted at once: others write in between.
-const batch = 1000
 
 // remove removes the oldest messages of a user, those with peer if there is one,
 // limit of them or a few more, and returns how many there were.

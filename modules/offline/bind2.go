@@ -24,7 +24,7 @@ func (m *offline) bound(ctx context.Context, a sm.Answers, b sm.Binding) (sm.Ans
 		var there []int64
 		for _, w := range page {
 			last = w.seq
-			if w.stanza != nil && sm.InArchive.Run(ctx, t, false, w.stanza) {
+			if w.stanza != nil && (refers(w.stanza) && place(w.stanza, user) == 0 || sm.InArchive.Run(ctx, t, false, w.stanza)) {
 				there = append(there, w.seq)
 			}
 		}

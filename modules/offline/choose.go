@@ -59,7 +59,11 @@ func (m *offline) number(ctx context.Context, forms []*xmpp.Element, q disco.Que
 	if q.To.Local() == "" || !m.own(q) {
 		return forms, hooks.Next
 	}
-	n, err := m.store.count(ctx, q.To.Bare(), countAll)
+	err := m.takeAll(ctx, q.To.Bare())
+	n := 0
+	if err == nil {
+		n, err = m.store.count(ctx, q.To.Bare(), countAll)
+	}
 	if err != nil {
 		m.host.Log.Error("waiting messages cannot be counted", "user", q.To.Bare().String(), "error", err)
 		return forms, hooks.Next
@@ -74,20 +78,31 @@ func (m *offline) headers(ctx context.Context, items disco.Items, q disco.Query)
 		return items, hooks.Next
 	}
 	var list []disco.Item
-	err := m.store.all(ctx, q.To.Bare(), func(w message) error {
+	err := m.takeAll(ctx, q.To.Bare())
+	if err == nil {
+		list, err = m.listed(ctx, q.To.Bare())
+	}
+	if err != nil {
+		m.host.Log.Error("waiting messages cannot be listed", "user", q.To.Bare().String(), "error", err)
+		return disco.Refuse[disco.Item](xmpp.InternalServerError), hooks.Stop
+	}
+	return items.With(list...), hooks.Next
+}
+
+func (m *offline) listed(ctx context.Context, user xmpp.JID) (list []disco.Item, err error) {
+	err = m.store.all(ctx, user, func(w message) error {
 		if w.stanza != nil {
-			list = append(list, disco.Item{JID: q.To.Bare(), Node: node(w.seq), Name: w.stanza.From.String()})
+			list = append(list, disco.Item{JID: user, Node: node(w.seq), Name: w.stanza.From.String()})
 		}
 		if len(list) == maxHeaders {
 			return errPage
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errPage) {
-		m.host.Log.Error("waiting messages cannot be listed", "user", q.To.Bare().String(), "error", err)
-		return disco.Refuse[disco.Item](xmpp.InternalServerError), hooks.Stop
+	if errors.Is(err, errPage) {
+		err = nil
 	}
-	return items.With(list...), hooks.Next
+	return list, err
 }
 
 // node is the name of a message, in order with those before and after it.
@@ -160,8 +175,13 @@ func (m *offline) view(ctx context.Context, s *sm.Session, seqs []int64) error {
 	size := 0
 	for _, seq := range seqs {
 		w, err := m.store.one(ctx, s.JID.Bare(), seq)
+		if err == nil {
+			one := []message{w}
+			_, err = m.fill(ctx, s.JID.Bare(), one)
+			w = one[0]
+		}
 		switch {
-		case errors.Is(err, storage.ErrNotFound) || err == nil && w.stanza == nil:
+		case errors.Is(err, storage.ErrNotFound) || err == nil && (w.stanza == nil || w.absent):
 			return xmpp.ItemNotFound
 		case err != nil:
 			return err
@@ -196,7 +216,7 @@ func (m *offline) fetch(ctx context.Context, s *sm.Session, iq *xmpp.Stanza) err
 	if x.feeding.Swap(true) {
 		return xmpp.ResourceConstraint.WithText("Messages are being sent already")
 	}
-	started := m.later.apart(func() {
+	started := m.later.Apart(func() {
 		defer x.feeding.Store(false)
 		var err error
 		for err == nil && more && m.read(s) {
@@ -215,10 +235,10 @@ func (m *offline) fetch(ctx context.Context, s *sm.Session, iq *xmpp.Stanza) err
 }
 
 func (m *offline) showPage(ctx context.Context, s *sm.Session, after int64) (last int64, more bool, err error) {
-	page, more, err := m.store.page(ctx, s.JID.Bare(), after)
+	page, more, err := m.next(ctx, s.JID.Bare(), after)
 	for _, w := range page {
-		last = w.seq
-		if w.stanza != nil {
+		last = max(last, w.seq)
+		if w.stanza != nil && !w.absent {
 			m.show(ctx, s, w)
 		}
 	}

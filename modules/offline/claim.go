@@ -48,7 +48,7 @@ func (s store) claim(ctx context.Context, user xmpp.JID, after, last int64, give
 
 // handClaimed gives the client of s those messages of a page that no client of
 // another node is given at the same moment. What takes long has been done before.
-func (m *offline) handClaimed(ctx context.Context, s *sm.Session, after int64, page []message) error {
+func (m *offline) handClaimed(ctx context.Context, s *sm.Session, after, last int64, page []message) error {
 	verdicts := make([]verdict, len(page))
 	for i, w := range page {
 		verdicts[i] = m.judge(ctx, s, w)
@@ -56,7 +56,7 @@ func (m *offline) handClaimed(ctx context.Context, s *sm.Session, after int64, p
 	// Also when the client or the module is about to go: the database must hear
 	// what was handed over.
 	ctx = context.WithoutCancel(ctx)
-	return m.store.claim(ctx, s.JID.Bare(), after, page[len(page)-1].seq, func(there map[int64]bool) (done []int64) {
+	return m.store.claim(ctx, s.JID.Bare(), after, last, func(there map[int64]bool) (done []int64) {
 		for i, w := range page {
 			if there[w.seq] && (verdicts[i] == drop || verdicts[i] == hand && m.send(ctx, s, w)) {
 				done = append(done, w.seq)

@@ -2,10 +2,12 @@ package offline
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/gabberd/gabberd/admin"
 	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -75,6 +77,9 @@ func (m *offline) getCount(ctx context.Context, in userArgs) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := m.takeAll(ctx, user); err != nil {
+		return 0, err
+	}
 	return m.store.count(ctx, user, countAll)
 }
 
@@ -91,14 +96,20 @@ func (m *offline) getMessages(ctx context.Context, in userArgs) ([]waiting, erro
 		return nil, err
 	}
 	out := []waiting{}
-	err = m.store.all(ctx, user, func(w message) error {
-		if w.stanza != nil {
-			out = append(out, waiting{w.stanza.Child(nsDelay, "delay").Attr("stamp"),
-				w.stanza.From.String(), w.stanza.To.String(), w.text})
+	for last, more := int64(0), true; more; {
+		var page []message
+		if page, more, err = m.next(ctx, user, last); err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return out, err
+		for _, w := range page {
+			last = max(last, w.seq)
+			if w.stanza != nil && !w.absent {
+				out = append(out, waiting{w.stanza.Child(nsDelay, "delay").Attr("stamp"),
+					w.stanza.From.String(), w.stanza.To.String(), w.text})
+			}
+		}
+	}
+	return out, nil
 }
 
 func (m *offline) deleteExpired(ctx context.Context, _ admin.NoArgs) (admin.Rescode, error) {
@@ -118,11 +129,41 @@ func (m *offline) deleteExpired(ctx context.Context, _ admin.NoArgs) (admin.Resc
 
 func (m *offline) deleteOld(ctx context.Context, in daysArgs) (admin.Rescode, error) {
 	defer m.counts.allChanged()
-	const batch = 1000
-	for t := in.before(); ; {
-		n, err := m.store.deleteOld(ctx, t, batch)
-		if err != nil || n < batch {
-			return admin.Whether(err == nil), err
-		}
-	}
+	t := in.before()
+	err := modules.PurgeAll(func(limit int) (int64, error) { return m.store.deleteOld(ctx, t, limit) })
+	return admin.Whether(err == nil), err
 }
+
+type purgeArgs struct {
+	Host string
+	Days daysArgs
+	modules.Batches
+}
+
+// Fields declares the arguments.
+func (a *purgeArgs) Fields(f *config.Fields) {
+	f.String(&a.Host, "host", "", "The virtual host.")
+	a.Days.Fields(f)
+	a.Batches.Fields(f)
+}
+
+func (m *offline) startPurge(ctx context.Context, in purgeArgs) (admin.Restuple, error) {
+	t := in.Days.before()
+	n, err := m.store.countOld(ctx, t)
+	if err == nil {
+		err = m.purge.Start(m.ctx, &m.later, in.Batches, func(ctx context.Context, limit int) (int64, error) {
+			defer m.counts.allChanged()
+			return m.store.deleteOld(ctx, t, limit)
+		})
+	}
+	if err != nil {
+		return admin.Restuple{}, err
+	}
+	return admin.Restuple{Text: fmt.Sprintf("Removal of %d messages in progress", n)}, nil
+}
+
+func (m *offline) purgeStatus(context.Context, hostArgs) (string, error) {
+	return m.purge.Status(), nil
+}
+
+func (m *offline) abortPurge(context.Context, hostArgs) (string, error) { return m.purge.Abort(), nil }

@@ -62,6 +62,13 @@ func (c *counts) reserve(ctx context.Context, user xmpp.JID, limit int, read cou
 	}
 }
 
+// take takes a place for a message that is never refused.
+func (c *counts) take(user xmpp.JID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entry(user).queued++
+}
+
 // fresh reports whether the count can be relied on.
 func (c *counts) fresh(e *count, limit int) bool {
 	if !e.known || e.limit != limit {

@@ -1,7 +1,9 @@
 package offline
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gabberd/gabberd/hooks"
@@ -86,7 +88,7 @@ func (m *offline) serve(ctx context.Context, s *sm.Session) {
 	if !more || x.feeding.Swap(true) {
 		return
 	}
-	m.later.apart(func() {
+	m.later.Apart(func() {
 		defer x.feeding.Store(false)
 		for more && m.read(s) {
 			last, more = m.hand(m.ctx, s, last)
@@ -115,7 +117,7 @@ func (m *offline) hand(ctx context.Context, s *sm.Session, after int64) (last in
 	l := m.locks.of(user)
 	l.Lock()
 	defer l.Unlock()
-	page, more, err := m.store.page(ctx, user, after)
+	page, more, err := m.next(ctx, user, after)
 	if err != nil {
 		m.host.Log.Error("waiting messages cannot be read", "user", user.String(), "error", err)
 		return after, false
@@ -124,9 +126,9 @@ func (m *offline) hand(ctx context.Context, s *sm.Session, after int64) (last in
 		m.state(s).empty.Store(stored + 1)
 		return after, false
 	}
-	last = page[len(page)-1].seq
+	last = slices.MaxFunc(page, func(a, b message) int { return cmp.Compare(a.seq, b.seq) }).seq
 	if m.host.Hooks().Spreads() {
-		err = m.handClaimed(ctx, s, after, page)
+		err = m.handClaimed(ctx, s, after, last, page)
 	} else {
 		err = m.handPage(ctx, s, page)
 	}
@@ -136,6 +138,34 @@ func (m *offline) hand(ctx context.Context, s *sm.Session, after int64) (last in
 		return last, false
 	}
 	return last, more && !over(s)
+}
+
+// next reads a page of what waits for user, with what references stand for.
+func (m *offline) next(ctx context.Context, user xmpp.JID, after int64) (page []message, more bool, err error) {
+	if after == 0 {
+		if err := m.trim(ctx, user); err != nil {
+			return nil, false, err
+		}
+	}
+	page, more, err = m.store.page(ctx, user, after)
+	if err == nil {
+		var taken bool
+		if taken, err = m.takeOver(ctx, user, page); taken && err == nil {
+			page, more, err = m.store.page(ctx, user, after)
+		}
+	}
+	n := 0
+	if err == nil {
+		n, err = m.fill(ctx, user, page)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	page, more = page[:n], more || n < len(page)
+	if m.UseMAMForStorage {
+		m.inOrder(page)
+	}
+	return page, more, nil
 }
 
 // handPage gives the client of s all messages of a page.
@@ -169,8 +199,8 @@ func over(s *sm.Session) bool {
 type verdict uint8
 
 const (
-	leave verdict = iota // it cannot be read
-	drop                 // its time is over, or the user does not want it
+	leave verdict = iota // it cannot be read, or not yet
+	drop                 // its time is over, it is nowhere, or the user does not want it
 	hand
 )
 
@@ -180,6 +210,11 @@ func (m *offline) judge(ctx context.Context, s *sm.Session, w message) verdict {
 	case w.stanza == nil:
 		m.host.Log.Error("a waiting message cannot be read and stays where it is", "user", s.JID.Bare().String(), "seq", w.seq)
 		return leave
+	case w.absent:
+		if at, ok := m.cameAt(w.stanza); ok && time.Since(at) < lost {
+			return leave
+		}
+		return drop
 	case expired(w.stanza, m.host.JID, time.Now()):
 		return drop
 	case sm.Privacy.Run(ctx, m.host.Hooks(), true, sm.PrivacyCheck{User: s.JID, Stanza: w.stanza, Direction: sm.In, Session: s}):

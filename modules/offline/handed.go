@@ -15,6 +15,7 @@ type handed struct {
 	mu   sync.Mutex
 	seqs map[int64]bool // true: safe already, and whoever is giving it will delete it
 	safe map[xmpp.JID][]int64
+	busy bool // they are being deleted
 }
 
 // begin reports whether the message is to be given: nobody has it.
@@ -47,7 +48,7 @@ func (h *handed) given(seq int64, giving *giving) (safe bool) {
 type giving struct{ over bool }
 
 // settled says that the message is safe. True: it has been given before, and
-// somebody must call take.
+// somebody must begin to call take.
 func (h *handed) settled(user xmpp.JID, seq int64, giving *giving) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -58,18 +59,23 @@ func (h *handed) settled(user xmpp.JID, seq int64, giving *giving) bool {
 	if h.safe == nil {
 		h.safe = map[xmpp.JID][]int64{}
 	}
-	first := len(h.safe[user]) == 0
 	h.safe[user] = append(h.safe[user], seq)
-	return first
+	begin := !h.busy
+	h.busy = true
+	return begin
 }
 
-// take is the messages of user that are safe and are to be deleted.
-func (h *handed) take(user xmpp.JID) []int64 {
+// take is the messages of a user that are safe and are to be deleted. None: nobody
+// has any, and whoever deletes them ends.
+func (h *handed) take() (user xmpp.JID, seqs []int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	seqs := h.safe[user]
-	delete(h.safe, user)
-	return seqs
+	for user, seqs = range h.safe {
+		delete(h.safe, user)
+		return user, seqs
+	}
+	h.busy = false
+	return user, nil
 }
 
 // forget says that the messages are deleted, or come again.
@@ -91,7 +97,7 @@ func (m *offline) send(ctx context.Context, s *sm.Session, w message) bool {
 	user, g := s.JID.Bare(), new(giving)
 	r := sm.NewReceipt(func() {
 		if m.handed.settled(user, w.seq, g) {
-			m.later.do(func() { m.acknowledged(user) })
+			m.later.Apart(m.acknowledged)
 		}
 	})
 	s.Send(sm.WithReceipt(ctx, r), w.stanza)
@@ -99,13 +105,23 @@ func (m *offline) send(ctx context.Context, s *sm.Session, w message) bool {
 	return m.handed.given(w.seq, g)
 }
 
-// acknowledged deletes what is safe.
-func (m *offline) acknowledged(user xmpp.JID) {
-	seqs := m.handed.take(user)
-	defer m.handed.forget(seqs)
+// acknowledged deletes what is safe, until nothing is left.
+func (m *offline) acknowledged() {
+	for user, seqs := m.handed.take(); len(seqs) > 0; user, seqs = m.handed.take() {
+		m.forget(user, seqs)
+	}
+}
+
+// forget deletes messages that are safe. Nobody is given any meanwhile: who has read
+// them just before would take them for not yet given.
+func (m *offline) forget(user xmpp.JID, seqs []int64) {
+	l := m.locks.of(user)
+	l.Lock()
+	defer l.Unlock()
 	_, err := m.store.delete(context.WithoutCancel(m.ctx), user, seqs)
 	m.counts.changed(user)
 	if err != nil {
 		m.host.Log.Error("messages were acknowledged but not deleted: they will come again", "user", user.String(), "error", err)
 	}
+	m.handed.forget(seqs)
 }

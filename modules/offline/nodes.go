@@ -32,16 +32,6 @@ func (m *offline) listen() {
 	local.ClearCache.AddEverywhere(m.host, hooks.Normal, func(context.Context, *local.Host) { m.counts.allChanged() })
 }
 
-// serveHere has a client of user on this node given what waits, soon, and reports
-// whether there is one.
-func (m *offline) serveHere(user xmpp.JID) bool {
-	s := m.present(user)
-	if s != nil {
-		m.later.do(func() { m.serve(m.ctx, s) })
-	}
-	return s != nil
-}
-
 // seek has user looked for on the other nodes, now that a message for him is
 // stored. A client that becomes available is known to all nodes before it is given
 // what waits: so either it was given the message too, or it is found now. It does
@@ -60,7 +50,7 @@ func (m *offline) seek(user xmpp.JID) {
 	}
 	m.sought.users[user.Clone()] = time.Time{}
 	if !m.sought.busy {
-		m.sought.busy = m.later.apart(m.lookOut)
+		m.sought.busy = m.later.Apart(m.lookOut)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/modules/disco"
+	"github.com/gabberd/gabberd/modules/mam"
 	"github.com/gabberd/gabberd/modules/modtest"
 	"github.com/gabberd/gabberd/modules/offline"
 	"github.com/gabberd/gabberd/sm"
@@ -180,5 +181,30 @@ func TestClientThatDiesLeavesAllToTheOther(t *testing.T) {
 	}
 	if n := waits(t, c.List[0]); n != 0 {
 		t.Errorf("%d are left", n)
+	}
+}
+
+// TestArchivedMessagesOnTwoNodes: kept on the one, they come on the other, each once,
+// also where the one goes on keeping.
+func TestArchivedMessagesOnTwoNodes(t *testing.T) {
+	c := modtest.StartNodes(t, 2, fromArchive, disco.Module, mam.Module, offline.Module)
+	c.List[0].Register("juliet@localhost", "secret")
+	romeo := c.List[0].Available("romeo@localhost/orchard")
+	for round := range 3 {
+		for i := range 10 {
+			say(romeo, fmt.Sprintf("%d-%d", round, i))
+		}
+		c.Await("all are kept", func() bool { return waits(t, c.List[0]) == 10 })
+		juliet := c.List[1].Login(fmt.Sprintf("juliet@localhost/%d", round))
+		juliet.Say(`<presence/>`)
+		if got := strings.Fields(heard(juliet)); len(got) != 10 || got[0] != fmt.Sprintf("%d-0", round) || !slices.IsSorted(got) {
+			t.Errorf("round %d: juliet got %q", round, got)
+		}
+		c.Await("nothing waits any more", func() bool { return waits(t, c.List[0]) == 0 })
+		juliet.Logout()
+		c.Await("she is gone", func() bool {
+			all, err := c.List[0].Sessions.Fresh(juliet.JID.Bare())
+			return err == nil && len(all) == 0
+		})
 	}
 }

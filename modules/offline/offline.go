@@ -48,7 +48,7 @@ type options struct {
 func (o *options) Fields(f *config.Fields) {
 	acl.LimitField(f, &o.Max, "access_max_user_messages", "max_user_offline_messages", "How many messages may wait for a user: a shaper rule that gives a number. Without such a rule there is no limit.")
 	f.Enum(&o.StoreEmptyBody, "store_empty_body", "unless_chat_state", "Whether messages without a text are kept: always, never, or unless all they say is that somebody is typing.", "unless_chat_state", "true", "false")
-	f.Bool(&o.UseMAMForStorage, "use_mam_for_storage", false, "Keep the messages in the archive alone.").Fatal()
+	f.Bool(&o.UseMAMForStorage, "use_mam_for_storage", false, "Keep messages that are archived in the archive alone, and of them no more here than where they are.")
 	f.Bool(&o.BounceGroupchat, "bounce_groupchat", false, "Tell a room that its message could not be kept.")
 	f.Bool(&o.StoreGroupchat, "store_groupchat", false, "Also keep messages of type groupchat.")
 	o.Backend.Fields(f)
@@ -62,13 +62,14 @@ type offline struct {
 	store  store
 	counts *counts
 	locks  locks
-	later  *later
+	later  modules.Later
+	due    due
 	flying flying
 	handed handed
 	sought sought
 	states *sm.Slot[*state]
 	mu     sync.Mutex // for making states
-	purge  purge
+	purge  modules.Purge
 	stored [shards]atomic.Int64 // how many messages have been stored for users of a lock
 }
 
@@ -139,13 +140,13 @@ func start(h *modules.Host, o options) error {
 	}
 	m := &offline{
 		options: o, host: h, store: store{db}, counts: newCounts(h.CacheOf(o.Backend)),
-		locks: locks{seed: maphash.MakeSeed()}, later: newLater(), states: sm.NewSlot[*state]("offline messages"),
+		locks: locks{seed: maphash.MakeSeed()}, states: sm.NewSlot[*state]("offline messages"),
 	}
 	ctx, cancel := context.WithCancel(h.Context())
 	m.ctx = ctx
 	h.OnStop(func() {
 		cancel()
-		m.later.close()
+		m.later.Close()
 	})
 	m.states.Travels(h, (*state).pack, unpackState)
 	sm.Offline.Add(h, hooks.Normal, m.homeless)
@@ -155,6 +156,9 @@ func start(h *modules.Host, o options) error {
 	sm.Unpresent.Add(h, hooks.Normal, m.left)
 	sm.InlineBind.Add(h, hooks.Normal, m.bound)
 	auth.Removed.Add(h, hooks.Normal, m.removeUser)
+	if o.UseMAMForStorage && !h.Loaded("mod_mam") {
+		h.Log.Warn("use_mam_for_storage has no effect: mod_mam is not enabled")
+	}
 	m.listen()
 	m.offerChoice()
 	h.Command(m.commands()...)
@@ -166,7 +170,7 @@ func (m *offline) homeless(ctx context.Context, fate sm.Fate, st *xmpp.Stanza) (
 	if !m.wants(st) {
 		return fate, hooks.Next
 	}
-	if e := m.keep(ctx, st); e != nil {
+	if e := m.keep(ctx, st, m.fromArchive(fate)); e != nil {
 		m.refuse(ctx, st, e)
 		return sm.Pass, hooks.Stop
 	}
@@ -186,27 +190,38 @@ func (m *offline) bounced(ctx context.Context, fate sm.Fate, st *xmpp.Stanza) (s
 	return m.homeless(ctx, fate, st)
 }
 
-// keep queues the message for the database and does not wait for it. The error
-// is for the sender.
-func (m *offline) keep(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
-	user := st.To.Bare()
-	limit, infinite := m.Max.Number(m.host.Rules, local.Subject(user))
-	if !infinite && limit > 0 {
-		ok, err := m.counts.reserve(ctx, user, limit, m.store.count)
-		if err != nil {
-			m.host.Log.Error("waiting messages cannot be counted", "user", user.String(), "error", err)
-			return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
-		}
-		if !ok {
-			return xmpp.ResourceConstraint.WithText("Your contact offline message queue is full. The message has been discarded.")
-		}
+// keep queues the message for the database and does not wait for it: of one that is
+// archived, where it is. The error is for the sender.
+func (m *offline) keep(ctx context.Context, st *xmpp.Stanza, archived bool) *xmpp.Error {
+	if !m.later.Reserve() { // for telling the sender, should it not be stored
+		return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
 	}
-	st = m.host.Sessions.Stamped(st)
+	e := m.queue(ctx, st, archived)
+	if e != nil {
+		m.later.Free()
+	}
+	return e
+}
+
+// queue is keep with a place for what may have to be done later.
+func (m *offline) queue(ctx context.Context, st *xmpp.Stanza, archived bool) *xmpp.Error {
+	user := st.To.Bare()
+	if e := m.reserve(ctx, user, archived); e != nil {
+		return e
+	}
+	var row *xmpp.Stanza
+	if at := place(st, user); archived && at != 0 {
+		st = st.WithStamp(at)
+		row = reference(st, user, m.host.JID, at)
+	} else {
+		archived, st = false, m.host.Sessions.Stamped(st)
+		row = stamped(st, m.host.JID, time.Now())
+	}
 	var jobs []storage.Job
 	if sm.Storing.Heard(m.host.Hooks()) {
 		jobs = sm.Storing.Run(ctx, m.host.Hooks(), nil, sm.Storage{Table: "spool", User: user, Peer: st.From, Direction: sm.In, Stanza: st})
 	}
-	ticket, err := m.store.add(user, stamped(st, m.host.JID, time.Now()), jobs...)
+	ticket, err := m.store.add(user, row, jobs...)
 	if err != nil {
 		m.counts.settled(user, err)
 		if !errors.Is(err, storage.ErrFull) {
@@ -223,25 +238,55 @@ func (m *offline) keep(ctx context.Context, st *xmpp.Stanza) *xmpp.Error {
 	receipt.Hold()
 	// Then is called where nothing may block.
 	m.flying.add(user, ticket)
-	ticket.Then(func(err error) {
-		m.flying.landed(user, ticket)
-		m.settled(st, receipt, err)
-	})
+	ticket.Then(func(error) { m.flying.landed(user, ticket) })
+	if archived {
+		m.written(ctx, st, ticket, func(err, absent error) { m.settled(st, receipt, err, absent) })
+	} else {
+		ticket.Then(func(err error) { m.settled(st, receipt, err, nil) })
+	}
 	return nil
 }
 
-// settled is called when it is known whether the message is on the disk.
-func (m *offline) settled(st *xmpp.Stanza, receipt *sm.Receipt, err error) {
+// reserve takes one of the places that user has for messages. Messages that are
+// archived are not refused.
+func (m *offline) reserve(ctx context.Context, user xmpp.JID, archived bool) *xmpp.Error {
+	limit, infinite := m.Max.Number(m.host.Rules, local.Subject(user))
+	if infinite || limit <= 0 {
+		return nil
+	}
+	if archived {
+		m.counts.take(user)
+		return nil
+	}
+	ok, err := m.counts.reserve(ctx, user, limit, m.store.count)
+	if err != nil {
+		m.host.Log.Error("waiting messages cannot be counted", "user", user.String(), "error", err)
+		return xmpp.ResourceConstraint.WithText("The server cannot store messages at the moment")
+	}
+	if !ok {
+		return xmpp.ResourceConstraint.WithText("Your contact offline message queue is full. The message has been discarded.")
+	}
+	return nil
+}
+
+// settled is called when it is known whether the message is on the disk: err is about
+// what was stored here, absent about what was to be in the archive.
+func (m *offline) settled(st *xmpp.Stanza, receipt *sm.Receipt, err, absent error) {
 	user := st.To.Bare()
 	m.counts.settled(user, err)
-	if err != nil {
+	switch {
+	case err != nil:
 		m.host.Log.Error("a message was not stored", "user", user.String(), "error", err)
-		m.later.do(func() {
+		m.later.Use(func() {
 			m.refuse(context.WithoutCancel(m.ctx), st, xmpp.ResourceConstraint.WithText("The server could not store the message"))
 			receipt.Release()
 		})
 		return
+	case absent != nil:
+		m.later.Use(func() { m.whole(st, receipt) })
+		return
 	}
+	m.later.Free()
 	receipt.Secure()
 	m.stored[m.locks.shard(user)].Add(1)
 	// The user may have come, and been given what there was, in the meantime.
@@ -253,7 +298,7 @@ func (m *offline) settled(st *xmpp.Stanza, receipt *sm.Receipt, err error) {
 // refuse tells the sender that his message is lost, and rooms only if the
 // operator wants that.
 func (m *offline) refuse(ctx context.Context, st *xmpp.Stanza, e *xmpp.Error) {
-	if st.Type != "groupchat" || m.BounceGroupchat {
+	if st.Type != "groupchat" && inRoom(st) == nil || m.BounceGroupchat {
 		m.host.Router.Bounce(ctx, st, e)
 	}
 }

@@ -384,14 +384,6 @@ func TestMessageThatExpiresIsNotDelivered(t *testing.T) {
 	}
 }
 
-func TestArchiveInsteadOfStoreIsRefused(t *testing.T) {
-	for _, info := range offline.Module.Options {
-		if info.Name == "use_mam_for_storage" && !info.Fatal {
-			t.Error("use_mam_for_storage would be ignored, and messages that wait in the archive be lost")
-		}
-	}
-}
-
 func TestMessagesWithoutTextAsConfigured(t *testing.T) {
 	for value, want := range map[string]string{"true": "2", "false": "0", "unless_chat_state": "1"} {
 		s, romeo := start(t, "modules: {mod_offline: {store_empty_body: "+value+"}}")

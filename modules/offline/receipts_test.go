@@ -175,3 +175,35 @@ func TestUnacknowledgedMessageIsKept(t *testing.T) {
 		t.Errorf("juliet got %q", got)
 	}
 }
+
+// A message that becomes safe while another client is being given what waits is not
+// given to that one.
+func TestMessageThatBecomesSafeMeanwhileIsNotGivenTwice(t *testing.T) {
+	s, romeo := start(t, "")
+	held := phone(s)
+	say(romeo, "a", "b")
+	settle(t, s)
+	s.Login("juliet@localhost/phone").Say(`<presence><priority>1</priority></presence>`)
+	// The privacy rules are asked of what was read, before it is given.
+	var once sync.Once
+	sm.Privacy.Add(owner{s}, hooks.Normal, func(_ context.Context, ok bool, p sm.PrivacyCheck) (bool, hooks.Flow) {
+		if p.Stanza.Kind == xmpp.Message && p.Session != nil && p.Session.JID.Resource() == "balcony" {
+			once.Do(func() {
+				for _, r := range held() {
+					r.Secure()
+				}
+				// Until they are deleted, or, as they should, wait for their turn.
+				for end := time.Now().Add(100 * time.Millisecond); waiting(t, s) > 0 && time.Now().Before(end); {
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		return ok, hooks.Next
+	})
+	second := s.Login("juliet@localhost/balcony")
+	second.Say(`<presence/>`)
+	if got := heard(second); got != "" {
+		t.Errorf("the second client got %q", got)
+	}
+	await(t, "the messages to go", func() bool { return waiting(t, s) == 0 })
+}

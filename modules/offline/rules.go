@@ -16,6 +16,7 @@ const (
 	nsDelay   = "urn:xmpp:delay"
 	nsStates  = "http://jabber.org/protocol/chatstates"
 	nsPubSub  = "http://jabber.org/protocol/pubsub#event"
+	nsRoom    = "urn:xmpp:mucsub:nodes:"
 	nsClient  = xmpp.NSClient
 )
 
@@ -36,6 +37,8 @@ func (m *offline) wants(st *xmpp.Stanza) bool {
 	}
 	switch {
 	case inner == st && (st.Type == "headline" || st.Type == "groupchat" && !m.StoreGroupchat):
+		return false
+	case roomNode(st) == nsRoom+"presence": // who was there meanwhile is not worth knowing
 		return false
 	case hasBody(inner), m.StoreEmptyBody == "true":
 		return true
@@ -93,14 +96,10 @@ func composing(st *xmpp.Stanza) bool {
 // inRoom is the message of a room that a notification of the room's nodes
 // carries, nil if there is none.
 func inRoom(st *xmpp.Stanza) *xmpp.Stanza {
-	if !bytes.Contains(st.Inner(), []byte("urn:xmpp:mucsub:nodes:messages")) {
+	if roomNode(st) != nsRoom+"messages" {
 		return nil
 	}
-	items := st.Child(nsPubSub, "event").Child(nsPubSub, "items")
-	if items.Attr("node") != "urn:xmpp:mucsub:nodes:messages" {
-		return nil
-	}
-	inner := items.Child(nsPubSub, "item").Child(nsClient, "message")
+	inner := st.Child(nsPubSub, "event").Child(nsPubSub, "items").Child(nsPubSub, "item").Child(nsClient, "message")
 	if inner == nil {
 		return nil
 	}
@@ -109,6 +108,14 @@ func inRoom(st *xmpp.Stanza) *xmpp.Stanza {
 		return nil
 	}
 	return room
+}
+
+// roomNode is the node of a room that the message is a notification of, if it is one.
+func roomNode(st *xmpp.Stanza) string {
+	if !bytes.Contains(st.Inner(), []byte(nsRoom)) {
+		return ""
+	}
+	return st.Child(nsPubSub, "event").Child(nsPubSub, "items").Attr("node")
 }
 
 // stamped is the message as it is stored: with the time when it came (XEP-0203),

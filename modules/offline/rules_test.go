@@ -34,6 +34,11 @@ func TestWhichMessagesAreKept(t *testing.T) {
 		{"text that asks not to", "chat", body + no, usual, false},
 		{"text with the old hint", "chat", body + `<no-storage xmlns='urn:xmpp:hints'/>`, usual, false},
 		{"both hints", "chat", body + no + wish, usual, true},
+		{"text that is not to be archived", "chat", body + `<no-permanent-store xmlns='urn:xmpp:hints'/>`, usual, true},
+		{"text that is not to be copied", "chat", body + `<no-copy xmlns='urn:xmpp:hints'/>`, usual, true},
+		{"typing that asks for it", "chat", typing + wish, usual, true},
+		{"nothing that asks for it", "chat", wish, never, true},
+		{"a hint of another namespace", "chat", body + `<no-store xmlns='urn:example'/>`, usual, true},
 		{"a body that names the hint", "chat", `<body>no-store urn:xmpp:hints</body>`, usual, true},
 		{"groupchat", "groupchat", body, usual, false},
 		{"groupchat, wanted", "groupchat", body, rooms, true},
@@ -51,6 +56,7 @@ func TestWhichMessagesAreKept(t *testing.T) {
 		{"old receipt", "", `<x xmlns='jabber:x:event'><delivered/><id>1</id></x>`, always, true},
 		{"old request for events", "", body + `<x xmlns='jabber:x:event'><composing/></x>`, usual, true},
 		{"room by subscription", "", room + `<message xmlns='jabber:client' type='groupchat'>` + body + `</message>` + moor, usual, true},
+		{"who is in a room", "", `<event xmlns='http://jabber.org/protocol/pubsub#event'><items node='urn:xmpp:mucsub:nodes:presence'><item id='1'/></items></event>`, always, false},
 		{"typing in a room", "", room + `<message xmlns='jabber:client' type='groupchat'>` + typing + `</message>` + moor, usual, false},
 	} {
 		st, err := xmpp.ParseXML([]byte(`<message type='` + x.typ + `' from='a@b' to='c@d'>` + x.inner + `</message>`))

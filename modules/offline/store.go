@@ -29,16 +29,19 @@ type message struct {
 	seq    int64
 	stanza *xmpp.Stanza
 	text   string
+	absent bool // it refers to what is not in the archive
 }
 
 // store keeps messages that wait, in the order in which they came.
 type store struct{ *storage.DB }
 
+const insertSpool = `INSERT INTO spool ({server_host,} username, xml) VALUES ({?host,} ?, ?)`
+
 // add queues a message for the database, with what is to be done about it. It does
 // not wait.
 func (s store) add(user xmpp.JID, st *xmpp.Stanza, jobs ...storage.Job) (*storage.Ticket, error) {
 	return s.QueueWith(jobs, storage.Statement{
-		Query: `INSERT INTO spool ({server_host,} username, xml) VALUES ({?host,} ?, ?)`, Args: []any{user.Local(), st.XML()}})
+		Query: insertSpool, Args: []any{user.Local(), st.XML()}})
 }
 
 // count counts what waits for user, up to limit.
@@ -144,6 +147,79 @@ func (s store) deleteIn(ctx context.Context, tx *storage.Tx, user xmpp.JID, seqs
 		n, seqs = n+some, seqs[len(list):]
 	}
 	return n, err
+}
+
+// beyond is the number of the newest message of user that is not among his last limit
+// ones, 0 if there is none.
+func (s store) beyond(ctx context.Context, user xmpp.JID, limit int) (seq int64, err error) {
+	err = s.Get(ctx, []any{&seq}, `SELECT seq FROM spool WHERE {host} AND username = ? ORDER BY seq DESC LIMIT 1 OFFSET ?`, user.Local(), int64(limit))
+	if errors.Is(err, storage.ErrNotFound) {
+		return 0, nil
+	}
+	return seq, err
+}
+
+// replace puts references in the place of the messages of user that are marks, unless
+// somebody else has done so meanwhile: of a message that is in the archive there
+// remains the reference to it, and one that is not stays without its place there.
+func (s store) replace(ctx context.Context, user xmpp.JID, refs []*xmpp.Stanza, mark func(message) bool) error {
+	err := s.Tx(ctx, func(tx *storage.Tx) error {
+		var marks []message
+		there := map[int64]bool{}
+		err := tx.Each(ctx, `SELECT seq, xml FROM spool WHERE {host} AND username = ? ORDER BY seq {for update}`, []any{user.Local()}, func(row storage.Row) error {
+			w, err := readMessage(row)
+			switch {
+			case err != nil || w.stanza == nil:
+			case mark(w):
+				marks = append(marks, w)
+			case refers(w.stanza):
+				there[place(w.stanza, user)] = true
+			}
+			return err
+		})
+		if err != nil || len(marks) == 0 {
+			return err
+		}
+		known := map[int64]*xmpp.Stanza{}
+		for _, r := range refs {
+			known[place(r, user)] = r
+		}
+		for _, w := range marks {
+			if err := s.unmark(ctx, tx, user, w, known, there); err != nil {
+				return err
+			}
+		}
+		for _, r := range refs {
+			if p := place(r, user); !there[p] {
+				there[p] = true
+				_, err := tx.Exec(ctx, insertSpool, user.Local(), r.XML())
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("take over waiting messages: %w", err)
+	}
+	return nil
+}
+
+// unmark deals with one mark: known are the references to what is in the archive,
+// there those that are stored.
+func (s store) unmark(ctx context.Context, tx *storage.Tx, user xmpp.JID, w message, known map[int64]*xmpp.Stanza, there map[int64]bool) error {
+	p := place(w.stanza, user)
+	next := placeless(w.stanza, user)
+	switch r := known[p]; {
+	case p == 0 || there[p]:
+		_, err := tx.Exec(ctx, `DELETE FROM spool WHERE {host} AND username = ? AND seq = ?`, user.Local(), w.seq)
+		return err
+	case r != nil:
+		next, there[p] = r, true
+	}
+	_, err := tx.Exec(ctx, `UPDATE spool SET xml = ? WHERE {host} AND username = ? AND seq = ?`, next.XML(), user.Local(), w.seq)
+	return err
 }
 
 // clear removes everything that waits for user.

@@ -318,12 +318,32 @@ func TestCountsAreBounded(t *testing.T) {
 
 func TestPurgeDeletesAllBatches(t *testing.T) {
 	s := openStore(t)
-	m := &offline{store: s, counts: newTestCounts(time.Hour)}
+	m := &offline{store: s, counts: newTestCounts(time.Hour), ctx: t.Context()}
 	for i := range 5 {
 		add(t, s, juliet, text(fmt.Sprint(i)))
 	}
-	if err := m.purgeOld(t.Context(), purgeArgs{BatchSize: 2, Rate: 1_000_000}, time.Now().Add(time.Hour)); err != nil || m.purge.deleted != 5 {
-		t.Errorf("deleted %d, %v", m.purge.deleted, err)
+	if _, err := s.Exec(t.Context(), `UPDATE spool SET created_at = ?`, time.Now().AddDate(0, 0, -100)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.startPurge(t.Context(), purgeArgs{Days: daysArgs{99}, Batches: modules.Batches{BatchSize: 2, Rate: 1_000_000}}); err != nil {
+		t.Fatal(err)
+	}
+	m.later.Close()
+	if got := m.purge.Status(); got != "Operation finished, deleted 5 messages" {
+		t.Errorf("%s", got)
+	}
+}
+
+// Where there is too much to tell senders already, a message is refused at once.
+func TestMessageThatNobodyCouldBeToldOfIsRefused(t *testing.T) {
+	m := &offline{store: openStore(t)}
+	for m.later.Reserve() {
+	}
+	if e := m.keep(t.Context(), text("a"), false); e == nil || !e.Is(xmpp.ResourceConstraint) {
+		t.Errorf("got %v", e)
+	}
+	if n, err := m.store.count(t.Context(), juliet, 10); n != 0 || err != nil {
+		t.Errorf("%d are stored, %v", n, err)
 	}
 }
 
@@ -339,4 +359,44 @@ func TestMessagesAreShown(t *testing.T) {
 	if w := out[0]; w.Time != "1970-01-01T00:00:00.000000Z" || w.From != "romeo@localhost" || w.To != "juliet@localhost" || !strings.Contains(w.Packet, "<body>a</body>") {
 		t.Errorf("got %+v", w)
 	}
+}
+
+// Marks become references once, whoever does it, and others' messages stay.
+func TestMarksAreReplaced(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store) {
+		place1 := text("1").With(xmpp.Build(nsStanzaID, "stanza-id").Attr("by", "juliet@localhost").Attr("id", "1").Done())
+		place9 := text("9").With(xmpp.Build(nsStanzaID, "stanza-id").Attr("by", "juliet@localhost").Attr("id", "9").Done())
+		add(t, s, juliet, place1)
+		add(t, s, juliet, text("2"))
+		add(t, s, juliet, reference(text("4"), juliet, host, 4))
+		add(t, s, juliet, place9)
+		add(t, s, romeo, place1)
+		var refs []*xmpp.Stanza
+		for _, at := range []int64{1, 3, 4} {
+			refs = append(refs, reference(text(""), juliet, host, at))
+		}
+		mark := func(w message) bool { return !refers(w.stanza) && place(w.stanza, juliet) != 0 }
+		for range 2 {
+			if err := s.replace(t.Context(), juliet, refs, mark); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			err := s.all(t.Context(), juliet, func(w message) error {
+				got = append(got, fmt.Sprint(w.stanza.Body(), "@", place(w.stanza, juliet)))
+				return nil
+			})
+			if want := "@1 2@0 @4 9@0 @3"; err != nil || strings.Join(got, " ") != want {
+				t.Errorf("got %q, %v, want %s", got, err, want)
+			}
+		}
+		if got, _ := bodies(t, s, romeo); len(got) != 1 || got[0] != "1" {
+			t.Errorf("romeo is left with %q", got)
+		}
+		_, seqs := bodies(t, s, juliet)
+		for limit, want := range map[int]int64{1: seqs[3], 4: seqs[0], 5: 0, 9: 0} {
+			if got, err := s.beyond(t.Context(), juliet, limit); got != want || err != nil {
+				t.Errorf("beyond %d: %d, %v, want %d", limit, got, err, want)
+			}
+		}
+	})
 }
