@@ -26,6 +26,9 @@ func (r *run) kinds() map[string]func(context.Context, *fault) error {
 		"roll": r.roll,
 
 		"vanish": r.vanish,
+		"cut":    r.cut,
+
+		"resume-race": r.resumeRace,
 	}
 	if r.redis != nil {
 		maps.Copy(all, map[string]func(context.Context, *fault) error{

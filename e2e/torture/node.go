@@ -51,7 +51,7 @@ func newNode(dir, bin, name string, options map[string]any) (*node, error) {
 	if n.port, err = freePort(); err != nil {
 		return nil, err
 	}
-	options["listen"] = []any{map[string]any{"port": n.port, "ip": "127.0.0.1", "module": "ejabberd_c2s"}}
+	options["listen"] = []any{map[string]any{"port": n.port, "ip": "127.0.0.1", "module": "ejabberd_c2s", "allow_unencrypted_sasl2": true}}
 	text, err := yaml.Marshal(options)
 	if err != nil {
 		return nil, err
