@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -154,6 +155,9 @@ func (d *device) begin(s *stream) {
 // finish takes a stream from the device.
 func (d *device) finish(s *stream) {
 	d.run.ledger.disconnected(s, s.over())
+	if why := s.over(); why != nil && strings.Contains(why.Error(), "handled-count-too-high") {
+		d.run.ledger.accuse("%s has got more stanzas on stream %d than the server has sent: %v", s.full, s.serial, why)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stream, d.move, d.prev = nil, false, nil

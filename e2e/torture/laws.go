@@ -146,7 +146,7 @@ func (l *ledger) judgeRepetitions(m *message) {
 
 // judgeRepetition says why a copy came again.
 func (l *ledger) judgeRepetition(m *message, first, again *arrival) string {
-	if first.sid != again.sid || l.alone && len(m.submitted) > 1 {
+	if first.sid != again.sid || l.alone && m.submissions() > 1 {
 		return "submitted again by its sender"
 	}
 	fault := l.faulty(first.at.Add(-charging), again.at)

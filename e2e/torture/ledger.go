@@ -113,6 +113,7 @@ type ledger struct {
 type totals struct {
 	sent, submitted, acked, arrived, copies int
 	lost, reordered, doubled                int // against the laws
+	untold                                  int // times that a friend was not told that somebody is gone
 	bounced                                 map[string]int
 	repeated                                map[string]int    // why a copy came again
 	resumed                                 map[[2]string]int // by fault, and what became of the attempt

@@ -63,6 +63,9 @@ func (r *run) report() {
 	t := r.ledger.totals
 	fmt.Fprintf(r.out, "\n%d rounds; %d messages sent, %d times; %d acknowledged; %d arrived, in %d copies\n", r.ledger.round, t.sent, t.submitted, t.acked, t.arrived, t.copies)
 	fmt.Fprintf(r.out, "%8d lost\n%8d out of order\n%8d doubled without need\n", t.lost, t.reordered, t.doubled)
+	if t.untold > 0 {
+		fmt.Fprintf(r.out, "%8d times a friend was not told that somebody is gone, whose node died while Redis was emptied\n", t.untold)
+	}
 	for _, why := range slices.Sorted(maps.Keys(t.repeated)) {
 		fmt.Fprintf(r.out, "%8d copies came again: %s\n", t.repeated[why], why)
 	}

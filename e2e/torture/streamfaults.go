@@ -10,9 +10,9 @@ import (
 
 // How long connections are cut, how often, and how many times streams are fought for.
 const (
-	cutting  = 4 * time.Second
+	cutting  = 3 * time.Second
 	cutPause = 100 * time.Millisecond
-	fights   = 5
+	fights   = 4
 )
 
 // cut breaks connections of devices that resume, some in the middle of a stanza,
