@@ -92,7 +92,7 @@ func (c *Conn) Handled() uint32 {
 	if a == nil {
 		return 0
 	}
-	return a.handled.known()
+	return a.handled.count()
 }
 
 // Tell writes an element that is no stanza.

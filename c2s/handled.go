@@ -134,14 +134,22 @@ func (n *handled) appendTo(b []byte) []byte {
 	return append(strconv.AppendUint(b, uint64(n.h), 10), "'/>"...)
 }
 
-// known is h, for a stream that has ended.
+// count is h.
+func (n *handled) count() uint32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.h
+}
+
+// known is h for a client that is away: it has not begun to send again what is handled
+// meanwhile, and need not.
 func (n *handled) known() uint32 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.open.len() == 0 {
-		n.advance()
+	if n.open.len() > 0 {
+		return n.h
 	}
-	return n.h
+	return n.h + uint32(n.marks.settled())
 }
 
 // end says that nobody can be told any more.

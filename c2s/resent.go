@@ -65,7 +65,6 @@ func (m *marks) drop(n uint32) {
 func (n *handled) resume() uint32 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.told, n.asked = n.h, false
 	var all []resent
 	for n.open.len() > 0 {
 		p := n.open.pop()
@@ -75,19 +74,21 @@ func (n *handled) resume() uint32 {
 		}
 	}
 	n.marks.again = append(all, n.marks.again...) // of the last time, if it did not come to an end
-	n.advance()
-	n.told = n.h
+	past := n.marks.settled()
+	n.marks.again = n.marks.again[past:]
+	n.h += uint32(past)
+	n.told, n.asked = n.h, false
 	return n.h
 }
 
-// advance counts what is due again and is handled meanwhile. It is for a moment when
-// the client has not begun.
-func (n *handled) advance() {
-	m := &n.marks
-	for len(m.again) > 0 && m.again[0].receipt.Settled() {
-		m.again = m.again[1:]
-		n.h++
+// settled is how many of the first ones that are due again are handled meanwhile.
+func (m *marks) settled() int {
+	for i, r := range m.again {
+		if !r.receipt.Settled() {
+			return i
+		}
 	}
+	return len(m.again)
 }
 
 // repeated reports whether a stanza has come before, and counts it then. One that is

@@ -58,14 +58,15 @@ func (s *stream) stanza(what string, m *message) {
 	s.write(what)
 }
 
-// repeat writes again what the server has not handled, after a resumption.
+// repeat writes again what the server has not handled, after a resumption. The node
+// that had the stream knows it when it sees it.
 func (s *stream) repeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.waiting {
 		w := &s.waiting[i]
 		if w.m != nil {
-			s.ledger.submitted(w.m, s, w.once)
+			s.ledger.submitted(w.m, s, w.once && s.node == s.from.node)
 		}
 		s.write(w.text)
 		w.once = true
