@@ -58,15 +58,17 @@ func (s *stream) stanza(what string, m *message) {
 	s.write(what)
 }
 
-// repeat writes again what the server has not handled, after a resumption. The node
-// that had the stream knows it when it sees it.
+// repeat writes again what the server has not handled, after a resumption. A node that
+// has had the stream all the time knows it when it sees it; one to which the session
+// has moved does not.
 func (s *stream) repeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	stayed := s.node == s.from.node && s.life == s.from.life && !s.from.strayed.Load()
 	for i := range s.waiting {
 		w := &s.waiting[i]
 		if w.m != nil {
-			s.ledger.submitted(w.m, s, w.once && s.node == s.from.node)
+			s.ledger.submitted(w.m, s, w.once && stayed)
 		}
 		s.write(w.text)
 		w.once = true

@@ -49,8 +49,11 @@ func login(ctx context.Context, n *node, c card) (s *stream, v verdict, h uint32
 	if err != nil {
 		return nil, unheard, 0, err
 	}
+	if c.prev != nil && c.prev.node != n {
+		c.prev.strayed.Store(true)
+	}
 	watch := context.AfterFunc(ctx, func() { conn.Close() })
-	e := &entry{stream: &stream{node: n, conn: conn}, card: c}
+	e := &entry{stream: &stream{node: n, conn: conn, life: n.lives.Load()}, card: c}
 	if err := e.negotiate(); err != nil {
 		watch()
 		return nil, e.verdict, e.h, errors.Join(err, ctx.Err(), conn.Close())

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -77,9 +78,13 @@ type stream struct {
 	early  []*element // stanzas that came while the login was not through
 	root   *stream    // its origin; nil if it is that itself
 	from   *stream    // the connection whose stream it has resumed; nil if none
+	life   int64      // of the node: how often that has started
 	had    uint32     // how many stanzas the server had handled when it was resumed
 	left   bool       // closed by the client in good order: it cannot be resumed; the device's mu guards it
-	ahead  *pump      // reads in advance; nil if nobody does
+	// strayed says that somebody has asked another node for the stream, which may have
+	// it since.
+	strayed atomic.Bool
+	ahead   *pump // reads in advance; nil if nobody does
 
 	mu sync.Mutex // serialises writing, and guards what follows
 	acks
