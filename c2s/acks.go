@@ -62,6 +62,9 @@ func (c *Conn) Count(how sm.Acks, el *xmpp.Element) bool {
 	}
 	a := &acks{Acks: how}
 	a.handled.settled, a.handled.tell = a.handled.moved, a.tellHandled
+	if a.ID != "" {
+		a.handled.marks.init()
+	}
 	a.owner.Store(c)
 	o.mu.Lock()
 	if el != nil && !o.gone && !o.closing {
@@ -89,7 +92,7 @@ func (c *Conn) Handled() uint32 {
 	if a == nil {
 		return 0
 	}
-	return a.handled.known()
+	return a.handled.count()
 }
 
 // Tell writes an element that is no stanza.
@@ -145,8 +148,8 @@ func (a *acks) tellHandled() {
 	}
 }
 
-// submit sends a stanza on its way, and counts it.
-func (c *Conn) submit(s *sm.Session, st *xmpp.Stanza) {
+// submit sends a stanza, which fr is, on its way, and counts it.
+func (c *Conn) submit(s *sm.Session, st *xmpp.Stanza, fr *stream.Frame) {
 	a := c.out.acks
 	switch {
 	case a == nil:
@@ -154,11 +157,11 @@ func (c *Conn) submit(s *sm.Session, st *xmpp.Stanza) {
 		return
 	case st.Kind != xmpp.Message:
 		c.host.Sessions.Submit(c.ctx, s, st)
-		a.handled.add(nil)
+		a.handled.add(nil, fr)
 		return
 	case a.handled.full():
 		c.host.Router.Bounce(c.ctx, st, xmpp.ResourceConstraint.WithText("Too many of your messages are on their way; wait until some are acknowledged"))
-		a.handled.add(nil)
+		a.handled.add(nil, fr)
 		return
 	}
 	r := sm.NewReceipt(a.handled.settled)
@@ -166,13 +169,13 @@ func (c *Conn) submit(s *sm.Session, st *xmpp.Stanza) {
 	c.host.Sessions.Submit(c.ctx, s, st)
 	c.burst.Carry(nil)
 	r.Release()
-	a.handled.add(r)
+	a.handled.add(r, fr)
 }
 
 // counted counts a stanza that was answered without being routed.
-func (c *Conn) counted() {
+func (c *Conn) counted(fr *stream.Frame) {
 	if a := c.out.acks; a != nil {
-		a.handled.add(nil)
+		a.handled.add(nil, fr)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gabberd/gabberd/sm"
+	"github.com/gabberd/gabberd/xmpp/stream"
 )
 
 // maxOpen is how many messages of a client may be neither safe nor given up: the
@@ -38,6 +39,7 @@ type handled struct {
 	soon    bool        // and not for long
 	over    bool        // the stream has ended
 	timer   *time.Timer
+	marks   marks
 }
 
 // A place in line is that of a message, and of the stanzas right behind it that
@@ -51,18 +53,25 @@ type place struct {
 func (n *handled) full() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.open.len() >= maxOpen
+	return n.open.len()+len(n.marks.again) >= maxOpen
 }
 
-// add counts the next stanza. A nil receipt is settled.
-func (n *handled) add(r *sm.Receipt) {
+// add counts the next stanza, which fr is. A nil receipt is settled.
+func (n *handled) add(r *sm.Receipt, fr *stream.Frame) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.push(r, fr)
+}
+
+// push is add for who holds the mutex.
+func (n *handled) push(r *sm.Receipt, fr *stream.Frame) {
 	switch {
 	case !r.Settled():
 		n.open.push(place{receipt: r})
+		n.marks.keep(fr)
 	case n.open.len() > 0:
 		n.open.back().more++
+		n.marks.keep(fr)
 	default:
 		n.h++
 	}
@@ -74,7 +83,9 @@ func (n *handled) moved() {
 	defer n.mu.Unlock()
 	before := n.h
 	for n.open.len() > 0 && n.open.front().receipt.Settled() {
-		n.h += 1 + n.open.pop().more
+		past := 1 + n.open.pop().more
+		n.marks.drop(past)
+		n.h += past
 	}
 	if (n.h != before || n.told != n.h) && !n.over {
 		n.schedule()
@@ -123,19 +134,22 @@ func (n *handled) appendTo(b []byte) []byte {
 	return append(strconv.AppendUint(b, uint64(n.h), 10), "'/>"...)
 }
 
-// known is h.
-func (n *handled) known() uint32 {
+// count is h.
+func (n *handled) count() uint32 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.h
 }
 
-// tells is known for a client that is told of it.
-func (n *handled) tells() uint32 {
+// known is h for a client that is away: it has not begun to send again what is handled
+// meanwhile, and need not.
+func (n *handled) known() uint32 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.told, n.asked = n.h, false
-	return n.h
+	if n.open.len() > 0 {
+		return n.h
+	}
+	return n.h + uint32(n.marks.settled())
 }
 
 // end says that nobody can be told any more.

@@ -207,7 +207,7 @@ func stanzaID(st *xmpp.Stanza) string {
 func (n *handled) waits() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.open.len() > 0
+	return n.open.len() > 0 || n.marks.settled() < len(n.marks.again)
 }
 
 // meets reports whether st is here already, because it came with the session from
@@ -244,6 +244,7 @@ func (l *Listener) Adopt(h *local.Host, s *sm.Session, m *sm.Moved) (conn sm.Con
 	a := &acks{Acks: m.Acks, sent: m.Sent}
 	a.handled.settled, a.handled.tell = a.handled.moved, a.tellHandled
 	a.handled.h, a.handled.told = m.Handled, m.Handled
+	a.handled.marks.init()
 	first := m.Sent - uint64(len(m.Queue))
 	safe := sm.NewReceipt(func() {})
 	safe.Secure()

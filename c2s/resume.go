@@ -216,7 +216,7 @@ func (c *Conn) resume(el *xmpp.Element) (answer *xmpp.Element, replay func() err
 		c.Close(r)
 	}
 	a := c.out.acks
-	b := xmpp.Build(nsSM, "resumed").Attr("previd", id).Attr("h", strconv.FormatUint(uint64(a.handled.tells()), 10))
+	b := xmpp.Build(nsSM, "resumed").Attr("previd", id).Attr("h", strconv.FormatUint(uint64(a.handled.resume()), 10))
 	return b.Done(), func() error { return c.replay(s) }, nil
 }
 

@@ -126,6 +126,9 @@ func (c *Conn) stanza(fr stream.Frame) error {
 		}
 		return c.nonza(fr, s)
 	}
+	if a := c.out.acks; a != nil && a.handled.repeated(&fr) {
+		return nil
+	}
 	st, err := xmpp.ReadStanza(fr, s.JID, s.Lang)
 	switch {
 	case errors.Is(err, xmpp.ErrForged):
@@ -134,16 +137,16 @@ func (c *Conn) stanza(fr stream.Frame) error {
 		if st.Bounces() {
 			c.append(c.ctx, st.Readdressed(s.JID, s.JID.Bare()).Bounce(xmpp.JIDMalformed))
 		}
-		c.counted()
+		c.counted(&fr)
 		return nil
 	case err != nil:
 		return stream.UnsupportedStanzaType
 	}
 	if st.Kind == xmpp.IQ && c.session6120(st, s) {
-		c.counted()
+		c.counted(&fr)
 		return nil
 	}
-	c.submit(s, st)
+	c.submit(s, st, &fr)
 	return nil
 }
 

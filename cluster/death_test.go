@@ -480,6 +480,32 @@ func TestOrderHoldsWhenANodeDiesDuringAnOutage(t *testing.T) {
 	await(t, "all is handled", s.allHandled)
 }
 
+// The same, and the user comes back when Redis is back, but nobody has found out yet
+// that the node has died.
+func TestOrderHoldsAfterAnOutageInWhichANodeHasDied(t *testing.T) {
+	w := newWorld(t)
+	w.hold = lease + 10*beat
+	a, b := w.join("a"), w.join("b")
+	first := b.login("juliet@localhost/x")
+	a.sees("juliet@localhost/x", "b")
+	s := a.sender("romeo@localhost/r")
+	s.sendMany("juliet@localhost/x", "m", 10)
+	awaitIDs(t, "juliet", series("m", 10), first.ids)
+	w.redis.Stop()
+	b.kill()
+	for i := range 10 {
+		s.send("juliet@localhost/x", fmt.Sprintf("m%d", 10+i))
+	}
+	w.redis.Resume()
+	await(t, "the session to be forgotten", func() bool { return a.ss.Find(first.JID) == nil })
+	second := a.login("juliet@localhost/x")
+	for i := range 10 {
+		s.send("juliet@localhost/x", fmt.Sprintf("m%d", 20+i))
+	}
+	awaitIDs(t, "juliet elsewhere", series("m", 30)[10:], second.ids)
+	await(t, "all is handled", s.allHandled)
+}
+
 // Who was sent presence by somebody whom he is not subscribed to, as rooms and
 // chats with strangers do, hears of the end as well.
 func TestDirectedPresenceEndsWithItsNode(t *testing.T) {

@@ -278,12 +278,13 @@ func (d *held) begin(user xmpp.JID) bool {
 	case wayOver:
 		return false
 	case wayMoved:
-		// Nobody is found dead while Redis is away, and nobody says anything.
-		wait, hold := since, d.c.opt.Hold
-		if d.away.After(wait) {
-			wait, hold = d.away, hold+d.c.opt.Lease
+		// Nobody is found dead while Redis is away, and for some time after it is back:
+		// who has come in line by then waits as long as those before.
+		end := since.Add(d.c.opt.Hold)
+		if found := d.away.Add(d.c.opt.Hold + d.c.opt.Lease); found.After(end) {
+			end = found
 		}
-		if time.Since(wait) < hold && time.Since(since) < holdAway {
+		if time.Now().Before(end) && time.Since(since) < holdAway {
 			return false
 		}
 	}

@@ -149,10 +149,12 @@ func (c *Cluster) wanted(l *link, w want) {
 	c.apart(func() {
 		h := c.host(w.domain)
 		if h != nil {
-			if s := h.Resumes(w.user, w.id); s != nil && h.Move(c.ctx, s, sm.Taken, true, func(m *sm.Moved) sm.Conn {
-				return c.offer(l, h, m, w.n)
-			}) {
+			s := h.Resumes(w.user, w.id)
+			if s != nil && h.Move(c.ctx, s, sm.Taken, true, func(m *sm.Moved) sm.Conn { return c.offer(l, h, m, w.n) }) {
 				return
+			}
+			if s != nil {
+				c.departs(s)
 			}
 		}
 		var last uint32
@@ -162,6 +164,18 @@ func (c *Cluster) wanted(l *link, w want) {
 		}
 		_ = l.send(copied{kind: frameNone, body: noneBody(w.n, known, last)}) // who asks waits for a bounded time only
 	}, func() { _ = l.send(copied{kind: frameNone, body: noneBody(w.n, false, 0)}) })
+}
+
+// departs waits, a bounded time, for a session that is on its way to some node already:
+// who has asked finds it there.
+func (c *Cluster) departs(s *sm.Session) {
+	t := time.NewTimer(fetchWait * 3 / 4)
+	defer t.Stop()
+	select {
+	case <-s.Done():
+	case <-t.C:
+	case <-c.ctx.Done():
+	}
 }
 
 // apart does f on a goroutine of its own, or busy where there are too many already.

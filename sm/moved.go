@@ -104,6 +104,14 @@ func (ss *Sessions) Fetch(ctx context.Context, user xmpp.JID, id string) *Sessio
 		return nil
 	}
 	s, h, known := (*m).Fetch(ctx, user, id)
+	if s == nil {
+		s = ss.Resumes(user, id) // its node was about to go, and has given it to this one
+	}
+	if s == nil { // or to yet another
+		if all, err := ss.store.Fresh(user); err == nil && len(all) > 0 {
+			s, h, known = (*m).Fetch(ctx, user, id)
+		}
+	}
 	if s == nil && known {
 		r := &ss.resumption
 		r.mu.Lock()

@@ -166,9 +166,9 @@ func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza, first bool) {
 		return
 	}
 	taken, refused := false, false
-	for _, s := range all {
+	for i, s := range all {
 		p, ok := s.Priority()
-		if !ok || p != best && (p < 0 || st.Type != "headline") {
+		if !ok || p != best && (p < 0 || st.Type != "headline") || superseded(all, i) {
 			continue
 		}
 		if ss.allowed(ctx, s.JID, st, In, s) {
@@ -187,6 +187,25 @@ func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza, first bool) {
 			return ok && (p == best || p >= 0 && st.Type == "headline")
 		})
 	}
+}
+
+// superseded reports whether another session has the same address, and is who gets what
+// is sent there: for a moment there are two of one that moves to another node, or whose
+// address was bound again.
+func superseded(all []*Session, i int) bool {
+	s := all[i]
+	for k, o := range all {
+		switch {
+		case k == i || o.JID != s.JID:
+		case o.remote != s.remote:
+			if s.remote {
+				return true // as when the address itself is asked for
+			}
+		case o.ID.After(s.ID):
+			return true
+		}
+	}
+	return false
 }
 
 // offline asks who wants to keep a message that has found nobody.

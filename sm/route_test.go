@@ -269,6 +269,23 @@ func TestFullAddressMeansTheNewestSession(t *testing.T) {
 	}
 }
 
+// For a moment a session is there twice, when it moves to another node or its address is
+// bound again: what is for the user goes to one of them.
+func TestBareAddressMeansTheNewestSessionOfEachClient(t *testing.T) {
+	h := newHouse(t)
+	old := h.available("juliet@localhost/a", "0")
+	old.slow = true
+	young := h.available("juliet@localhost/a", "0")
+	other := h.available("juliet@localhost/b", "0")
+	for _, c := range []*client{old, young, other} {
+		c.inbox()
+	}
+	h.router.Route(context.Background(), stanza(t, "message/chat", "juliet"))
+	if a, b, c := old.inbox(), young.inbox(), other.inbox(); len(a) != 0 || len(b) != 1 || len(c) != 1 {
+		t.Errorf("the old session got %v, the new one %v, the other client %v", a, b, c)
+	}
+}
+
 func TestMessageIsNotLostWhenAccountsCannotBeRead(t *testing.T) {
 	h := newHouse(t)
 	h.accounts.err = errDatabase

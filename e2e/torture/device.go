@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,8 +16,9 @@ import (
 const tick = 100 * time.Millisecond
 
 // A device is a client of one user with one resource. It always has a connection,
-// unless it was told to stay away: when a stream breaks it goes to another node,
-// with the same resource, and sends again what was not acknowledged.
+// unless it was told to stay away: when a stream breaks it resumes it, if it is one
+// that does, or goes to another node, with the same resource, and sends again what
+// was not acknowledged.
 type device struct {
 	run      *run
 	user     string
@@ -24,12 +26,16 @@ type device struct {
 	home     int           // the node that it is on when nothing is wrong
 	priority int           // of its presence
 	lazy     bool          // acknowledges every two seconds, whoever asks
+	resumes  bool          // its streams, when they break
+	agent    string        // UUID of its user agent, if it logs in by SASL2 and Bind 2
 	patience time.Duration // with a silent server
 	friends  []*device     // whose presence it sees
 	chance   *rand.Rand    // used by its own goroutine alone
 
 	mu      sync.Mutex
 	stream  *stream          // nil while it has none
+	prev    *stream          // that it may resume; nil for none
+	race    bool             // told to resume it over two connections
 	pending []*message       // not acknowledged, in the order of sending
 	next    int              // the node to try next
 	away    bool             // told to stay away when it has no stream
@@ -81,25 +87,16 @@ func (d *device) live(ctx context.Context) {
 	for {
 		d.mu.Lock()
 		away, changed := d.away, d.changed
-		n := d.run.nodes[d.next%len(d.run.nodes)]
 		d.mu.Unlock()
 		wait := 50 * time.Millisecond
 		switch {
 		case away:
 			wait = time.Hour
 		default:
-			began := time.Now()
-			s, err := login(ctx, n, d.user, d.resource)
-			if err == nil {
-				d.run.figures.add("any", "a login", time.Since(began))
+			if s := d.enter(ctx); s != nil {
 				d.serve(ctx, s)
 				wait = 0
-				break
 			}
-			d.run.refused(d, n, err)
-			d.mu.Lock()
-			d.next++
-			d.mu.Unlock()
 		}
 		select {
 		case <-ctx.Done():
@@ -113,7 +110,11 @@ func (d *device) live(ctx context.Context) {
 // serve uses a stream until it ends.
 func (d *device) serve(ctx context.Context, s *stream) {
 	s.serial, s.ledger = int(d.run.serials.Add(1)), d.run.ledger
-	d.begin(s)
+	if s.from == nil {
+		d.begin(s)
+	} else {
+		d.goOn(s)
+	}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -154,9 +155,15 @@ func (d *device) begin(s *stream) {
 // finish takes a stream from the device.
 func (d *device) finish(s *stream) {
 	d.run.ledger.disconnected(s, s.over())
+	if why := s.over(); why != nil && strings.Contains(why.Error(), "handled-count-too-high") {
+		d.run.ledger.accuse("%s has got more stanzas on stream %d than the server has sent: %v", s.full, s.serial, why)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stream, d.move = nil, false
+	d.stream, d.move, d.prev = nil, false, nil
+	if s.id != "" && !s.left {
+		d.prev = s
+	}
 	if d.next%len(d.run.nodes) == slices.Index(d.run.nodes, s.node) {
 		d.next++
 	}
@@ -180,7 +187,7 @@ func (d *device) work(s *stream, n int) {
 	}
 	d.mu.Lock()
 	move, vanish := d.move, d.vanish
-	d.move, d.vanish = false, false
+	d.move, d.vanish, s.left = false, false, move
 	d.mu.Unlock()
 	switch {
 	case vanish:

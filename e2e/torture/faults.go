@@ -26,6 +26,9 @@ func (r *run) kinds() map[string]func(context.Context, *fault) error {
 		"roll": r.roll,
 
 		"vanish": r.vanish,
+		"cut":    r.cut,
+
+		"resume-race": r.resumeRace,
 	}
 	if r.redis != nil {
 		maps.Copy(all, map[string]func(context.Context, *fault) error{
@@ -38,7 +41,7 @@ func (r *run) kinds() map[string]func(context.Context, *fault) error {
 			"foreign":      r.foreign,
 			"kill-two":     r.killTwo,
 			"kill-restart": r.killRestart,
-			"kill-outage":  r.killInOutage,
+			inOutage:       r.killInOutage,
 		})
 	}
 	return all
@@ -159,6 +162,10 @@ func (r *run) noticed(ctx context.Context, f *fault, mourned []*device, began ti
 		return err
 	}
 	r.figures.add(f.kind, "sessions of the dead were listed for", time.Since(began))
+	if f.kind == inOutage {
+		r.forgotten(mourned)
+		return nil
+	}
 	err = r.until(ctx, "friends of the dead to be told", func(context.Context) string {
 		return r.untold(mourned, nil)
 	})
@@ -171,6 +178,25 @@ func (r *run) noticed(ctx context.Context, f *fault, mourned []*device, began ti
 		}
 	})
 	return nil
+}
+
+// inOutage is the fault in which a node dies while Redis is away, and forgets
+// everything: nobody knows any more who was on the node, so nobody can tell friends.
+const inOutage = "kill-outage"
+
+// forgotten counts how many friends still see devices that are away.
+func (r *run) forgotten(mourned []*device) {
+	n := 0
+	for _, d := range r.devices {
+		for _, m := range d.friends {
+			if sees, _ := d.sight(m); sees && d.current() != nil && slices.Contains(mourned, m) {
+				n++
+			}
+		}
+	}
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	r.ledger.totals.untold += n
 }
 
 // untold is which friend still sees a device that is away. What the others were

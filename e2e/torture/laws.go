@@ -37,6 +37,7 @@ func (l *ledger) inOrder(m *message, a *arrival) {
 	if len(m.arrived) > 1 && l.disturbed(m, m.submitted[0].at, a.at) {
 		return
 	}
+	l.totals.reordered++
 	l.violate("out of order: at %s, number %d of %s to %s came after number %d\n%s%s", a.by.full(), m.seq, m.from, m.to, last.seq, l.history(last), l.history(m))
 }
 
@@ -47,7 +48,7 @@ func (l *ledger) disturbed(m *message, from, to time.Time) bool {
 		return true
 	}
 	for _, a := range m.arrived {
-		if !a.on.ended.IsZero() || a.on.began.After(from) {
+		if !a.on.origin().ended.IsZero() || a.on.origin().began.After(from) {
 			return true
 		}
 	}
@@ -78,6 +79,7 @@ func (l *ledger) judge() {
 		l.judgeIdentity(m)
 		l.judgeRepetitions(m)
 	}
+	l.judgePresence()
 	l.judged = time.Now()
 }
 
@@ -89,15 +91,16 @@ func (l *ledger) judgeLoss(m *message) {
 	case len(m.bounced) > 0:
 		l.violate("refused for good: %s\n%s", strings.Join(m.bounced, ", "), l.history(m))
 	case !m.acked.IsZero():
+		l.totals.lost++
 		l.violate("LOST: acknowledged, but never arrived\n%s", l.history(m))
 	default:
 		l.violate("neither acknowledged nor arrived\n%s", l.history(m))
 	}
 }
 
-// judgeIdentity: each submission is one message to the server, so there are at most
-// as many stanza-ids, and a copy without one is like one of its own. A server alone
-// makes none.
+// judgeIdentity: each submission is one message to the server, unless it was sent
+// again on a stream that was resumed. So there are at most as many stanza-ids, and a
+// copy without one is like one of its own. A server alone makes none.
 func (l *ledger) judgeIdentity(m *message) {
 	for _, user := range l.receivers(m) {
 		var ids []string
@@ -106,8 +109,9 @@ func (l *ledger) judgeIdentity(m *message) {
 				ids = append(ids, a.sid)
 			}
 		}
-		if len(ids) > len(m.submitted) {
-			l.violate("%s received copies under %d identities %q of a message that was submitted %d times\n%s", user.full(), len(ids), ids, len(m.submitted), l.history(m))
+		if n := m.submissions(); len(ids) > n {
+			l.totals.doubled++
+			l.violate("%s received copies under %d identities %q of a message that was submitted %d times\n%s", user.full(), len(ids), ids, n, l.history(m))
 		}
 	}
 }
@@ -142,25 +146,38 @@ func (l *ledger) judgeRepetitions(m *message) {
 
 // judgeRepetition says why a copy came again.
 func (l *ledger) judgeRepetition(m *message, first, again *arrival) string {
-	if first.sid != again.sid || l.alone && len(m.submitted) > 1 {
+	if first.sid != again.sid || l.alone && m.submissions() > 1 {
 		return "submitted again by its sender"
 	}
 	fault := l.faulty(first.at.Add(-charging), again.at)
 	switch {
+	case l.rolled(first, again):
+		return "a node left in order while it had the session"
 	case fault == nil && l.otherBroke(m, first, again):
 		return "it went to a user, and another device's stream broke"
 	case !first.proved.IsZero() && l.faulty(first.at.Add(-charging), first.proved.Add(charging)) == nil:
+		l.totals.doubled++
 		l.violate("REPEATED although its recipient had acknowledged it\n%s", l.history(m))
 		return "forbidden"
-	case fault == nil && first.on == again.on:
+	case fault == nil && first.on.origin() == again.on.origin():
+		l.totals.doubled++
 		l.violate("REPEATED on one stream although nothing had happened\n%s", l.history(m))
 		return "forbidden"
 	case fault == nil:
 		return "recipient's stream broke"
-	case first.on == again.on:
+	case first.on.origin() == again.on.origin():
 		return fault.kind + ", on one stream"
 	}
 	return fault.kind
+}
+
+// rolled reports whether nodes were restarted in order between two copies. A node that
+// leaves gives its sessions away, and what its clients had not acknowledged is sent once
+// more by who has sent it; it should be recognised where the session is, and is not always.
+func (l *ledger) rolled(first, again *arrival) bool {
+	return slices.ContainsFunc(l.faults, func(f *fault) bool {
+		return f.kind == "roll" && f.overlaps(first.at.Add(-charging), again.at)
+	})
 }
 
 // otherBroke reports whether m was for all devices of a user and the stream of another
@@ -187,7 +204,7 @@ func (l *ledger) judgeAddress(m *message) {
 // steady reports whether a device has had one stream since then.
 func (l *ledger) steady(full string, since time.Time) bool {
 	s := l.streams[full]
-	return s != nil && s.began.Before(since)
+	return s != nil && s.origin().began.Before(since)
 }
 
 // history is all that is known of a message, in order of time. Whoever calls holds
@@ -205,7 +222,7 @@ func (l *ledger) history(m *message) string {
 	}
 	from, to := time.Now(), time.Now()
 	for _, s := range m.submitted {
-		add(s.at, "submitted on stream %d to %s", s.on.serial, s.on.node.name)
+		add(s.at, "submitted%s on stream %d to %s", word(s.again, " again"), s.on.serial, s.on.node.name)
 		from = s.at
 	}
 	if len(m.submitted) > 0 {

@@ -38,7 +38,7 @@ func (s *story) stream(full string) *stream {
 // send has Romeo submit the next message.
 func (s *story) send(to string) *message {
 	m := s.compose("romeo@localhost/a", to)
-	s.submitted(m, s.from)
+	s.submitted(m, s.from, false)
 	return m
 }
 
@@ -192,7 +192,7 @@ func TestLawsOfRepetition(t *testing.T) {
 		{"its sender did not know and sent it again", func(s *story) {
 			m := s.send(s.full)
 			s.copy(m, s.a, s.onA, "1")
-			s.submitted(m, s.from)
+			s.submitted(m, s.from, false)
 			s.copy(m, s.a, s.onA, "2")
 		}, ""},
 	})
@@ -201,7 +201,7 @@ func TestLawsOfRepetition(t *testing.T) {
 func TestServerMayNotAcknowledgeTooMuch(t *testing.T) {
 	s := newStory()
 	s.from.on, s.from.why = true, errLeft // nothing is written
-	s.from.sent, s.from.waiting = 1, []*message{nil}
+	s.from.sent, s.from.waiting = 1, make([]outgoing, 1)
 	if _, err := s.from.acknowledged(2); err == nil {
 		t.Error("it was believed")
 	}

@@ -27,8 +27,9 @@ func (m *message) user() string { return bare(m.to) }
 
 // A submission is a message written to a server.
 type submission struct {
-	at time.Time
-	on *stream
+	at    time.Time
+	on    *stream
+	again bool // after a resumption: to the server it is the one of before
 }
 
 // An arrival is a copy of a message that a device has received.
@@ -102,6 +103,8 @@ type ledger struct {
 	judged    time.Time // when the laws were last applied
 	broken    []string  // laws that were, with histories
 	totals    totals
+	lives     []life                  // of streams that were resumed
+	rumours   []rumour                // that somebody is gone
 	waited    map[string]int          // messages that waited for somebody who was there, by fault
 	latencies map[int][]time.Duration // by round
 }
@@ -109,8 +112,11 @@ type ledger struct {
 // totals are counted over the whole run.
 type totals struct {
 	sent, submitted, acked, arrived, copies int
+	lost, reordered, doubled                int // against the laws
+	untold                                  int // times that a friend was not told that somebody is gone
 	bounced                                 map[string]int
-	repeated                                map[string]int // why a copy came again
+	repeated                                map[string]int    // why a copy came again
+	resumed                                 map[[2]string]int // by fault, and what became of the attempt
 }
 
 func newLedger() *ledger {
@@ -119,7 +125,7 @@ func newLedger() *ledger {
 		start:  time.Now(), messages: map[string]*message{}, seqs: map[pair]int{}, last: map[pair]*message{},
 		streams:   map[string]*stream{},
 		latencies: map[int][]time.Duration{}, waited: map[string]int{},
-		totals: totals{bounced: map[string]int{}, repeated: map[string]int{}},
+		totals: totals{bounced: map[string]int{}, repeated: map[string]int{}, resumed: map[[2]string]int{}},
 	}
 }
 
@@ -135,12 +141,13 @@ func (l *ledger) connected(s *stream) {
 func (l *ledger) disconnected(s *stream, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.ended = time.Now()
+	ended := time.Now()
+	s.origin().ended = ended
 	if l.streams[s.full] == s {
 		delete(l.streams, s.full)
 	}
 	user := bare(s.full)
-	l.breaks[user] = append(l.breaks[user], event{s.ended, s.full, ""})
+	l.breaks[user] = append(l.breaks[user], event{ended, s.full, ""})
 	l.note(s.full, fmt.Sprintf("stream %d on %s ends: %v", s.serial, s.node.name, why))
 }
 
@@ -170,10 +177,10 @@ func (l *ledger) compose(from, to string) *message {
 	return m
 }
 
-func (l *ledger) submitted(m *message, on *stream) {
+func (l *ledger) submitted(m *message, on *stream, again bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m.submitted = append(m.submitted, submission{time.Now(), on})
+	m.submitted = append(m.submitted, submission{time.Now(), on, again})
 	l.totals.submitted++
 }
 

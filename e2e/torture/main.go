@@ -36,6 +36,7 @@ func main() {
 	flag.StringVar(&o.programs, "programs", "", "a directory with gabberd and gabberdctl, instead of building them")
 	flag.StringVar(&o.level, "loglevel", o.level, "of the servers; at debug they log every Redis command")
 	flag.StringVar(&o.keep, "keep", "", "leave the servers' files in this directory, whatever the outcome")
+	flag.DurationVar(&o.idle, "patience", o.idle, "give up when nothing has changed for so long although something must")
 	list := flag.String("faults", strings.Join(o.faults, ","), "what happens, in this order")
 	flag.Parse()
 	o.faults = strings.Split(*list, ",")

@@ -35,8 +35,9 @@ type node struct {
 	bin  string // directory of the programs
 	port int
 
-	frozen atomic.Bool // stopped, and answers nobody
-	doomed atomic.Bool // that it ends, or has ended, is meant
+	frozen atomic.Bool  // stopped, and answers nobody
+	lives  atomic.Int64 // how often it has started
+	doomed atomic.Bool  // that it ends, or has ended, is meant
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -51,7 +52,7 @@ func newNode(dir, bin, name string, options map[string]any) (*node, error) {
 	if n.port, err = freePort(); err != nil {
 		return nil, err
 	}
-	options["listen"] = []any{map[string]any{"port": n.port, "ip": "127.0.0.1", "module": "ejabberd_c2s"}}
+	options["listen"] = []any{map[string]any{"port": n.port, "ip": "127.0.0.1", "module": "ejabberd_c2s", "allow_unencrypted_sasl2": true}}
 	text, err := yaml.Marshal(options)
 	if err != nil {
 		return nil, err
@@ -99,6 +100,7 @@ func (n *node) start() error {
 		return fmt.Errorf("start %s: %w", n.name, err)
 	}
 	n.doomed.Store(false)
+	n.lives.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	exited := make(chan struct{})

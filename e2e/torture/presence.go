@@ -43,6 +43,9 @@ func (d *device) presence(el *element) {
 	if v.leaves++; v.leaves > 1 && !v.available {
 		d.run.ledger.accuse("%s was told %d times in a row that %s is gone:\n    %s\n%s", d.full(), v.leaves, from, strings.Join(v.told, "\n    "), d.run.ledger.life(from))
 	}
+	if v.available {
+		d.run.ledger.rumour(d.full(), from, v.since)
+	}
 	if v.available || v.since.IsZero() {
 		v.since = time.Now()
 	}

@@ -61,7 +61,11 @@ func (r *run) report() {
 	r.ledger.mu.Lock()
 	defer r.ledger.mu.Unlock()
 	t := r.ledger.totals
-	fmt.Fprintf(r.out, "\n%d messages sent, %d times; %d acknowledged; %d arrived, in %d copies\n", t.sent, t.submitted, t.acked, t.arrived, t.copies)
+	fmt.Fprintf(r.out, "\n%d rounds; %d messages sent, %d times; %d acknowledged; %d arrived, in %d copies\n", r.ledger.round, t.sent, t.submitted, t.acked, t.arrived, t.copies)
+	fmt.Fprintf(r.out, "%8d lost\n%8d out of order\n%8d doubled without need\n", t.lost, t.reordered, t.doubled)
+	if t.untold > 0 {
+		fmt.Fprintf(r.out, "%8d times a friend was not told that somebody is gone, whose node died while Redis was emptied\n", t.untold)
+	}
 	for _, why := range slices.Sorted(maps.Keys(t.repeated)) {
 		fmt.Fprintf(r.out, "%8d copies came again: %s\n", t.repeated[why], why)
 	}
@@ -74,6 +78,10 @@ func (r *run) report() {
 	r.figures.mu.Lock()
 	defer r.figures.mu.Unlock()
 	w := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nfault\twhat became of resumptions\ttimes")
+	for _, key := range slices.SortedFunc(maps.Keys(t.resumed), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		fmt.Fprintf(w, "%s\t%s\t%d\n", key[0], key[1], t.resumed[key])
+	}
 	fmt.Fprintln(w, "\nfault\twhat took so long\ttimes\thalf\tmost")
 	for _, key := range *r.figures.order {
 		v := slices.Sorted(slices.Values(r.figures.values[key]))

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// patience is how long a run goes on in which nothing changes although something
+// patience is how long, unless told otherwise, a run goes on in which nothing changes although something
 // must. It is no measure of speed: it is spent in full only by a run that fails.
 const patience = 90 * time.Second
 
@@ -30,8 +30,8 @@ func (r *run) until(ctx context.Context, what string, look func(context.Context)
 		if head, _, _ := strings.Cut(missing, "\n"); head != last {
 			last, since = head, time.Now()
 		}
-		if time.Since(since) > patience {
-			return fmt.Errorf("waited for %s, and for %v nothing has changed: %s", what, patience, missing)
+		if time.Since(since) > r.idle {
+			return fmt.Errorf("waited for %s, and for %v nothing has changed: %s", what, r.idle, missing)
 		}
 		for _, n := range r.nodes {
 			if n.fallen() {

@@ -68,7 +68,7 @@ func (r *run) bindTwice(ctx context.Context, f *fault, a, b *node) error {
 	var both sync.WaitGroup
 	began := time.Now()
 	for i, n := range []*node{a, b} {
-		both.Go(func() { streams[i], errs[i] = login(ctx, n, "twin", "same") })
+		both.Go(func() { streams[i], errs[i] = visit(ctx, n, "twin", "same") })
 	}
 	both.Wait()
 	for i, s := range streams {
@@ -257,7 +257,7 @@ func (r *run) greet(ctx context.Context, n *node) error {
 		var s *stream
 		err := r.until(ctx, user+" to log in", func(ctx context.Context) string {
 			var err error
-			if s, err = login(ctx, n, user, n.name[:3]); err != nil {
+			if s, err = visit(ctx, n, user, n.name[:3]); err != nil {
 				return err.Error()
 			}
 			return ""

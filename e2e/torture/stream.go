@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -12,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +21,8 @@ const (
 	nsAcks   = "urn:xmpp:sm:3"
 	nsSID    = "urn:xmpp:sid:0"
 	nsDelay  = "urn:xmpp:delay"
+	nsSASL2  = "urn:xmpp:sasl:2"
+	nsBind2  = "urn:xmpp:bind:0"
 )
 
 // loginPatience is how long a client waits for a server at login before it goes to
@@ -64,7 +64,8 @@ func (e *element) condition() string {
 }
 
 // A stream is a client's connection that has logged in. One goroutine reads; all
-// may write.
+// may write. One that was resumed (XEP-0198 §5) is a connection for each time, of
+// which the first is the origin of the others.
 type stream struct {
 	serial int // among all streams of the run
 	node   *node
@@ -75,6 +76,15 @@ type stream struct {
 	began  time.Time
 	ended  time.Time  // zero while it lasts; the ledger's mutex guards it
 	early  []*element // stanzas that came while the login was not through
+	root   *stream    // its origin; nil if it is that itself
+	from   *stream    // the connection whose stream it has resumed; nil if none
+	life   int64      // of the node: how often that has started
+	had    uint32     // how many stanzas the server had handled when it was resumed
+	left   bool       // closed by the client in good order: it cannot be resumed; the device's mu guards it
+	// strayed says that somebody has asked another node for the stream, which may have
+	// it since.
+	strayed atomic.Bool
+	ahead   *pump // reads in advance; nil if nobody does
 
 	mu sync.Mutex // serialises writing, and guards what follows
 	acks
@@ -83,123 +93,28 @@ type stream struct {
 	why   error     // how the stream ended; nil while it has not
 }
 
-// login is what a client does before it is anybody: plain TCP, SASL PLAIN, bind,
-// and acknowledgements enabled.
-func login(ctx context.Context, n *node, user, resource string) (*stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, loginPatience)
-	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", n.addr())
-	if err != nil {
-		return nil, err
-	}
-	watch := context.AfterFunc(ctx, func() { conn.Close() })
-	s := &stream{node: n, conn: conn}
-	if err := s.negotiate(user, resource); err != nil {
-		watch()
-		return nil, errors.Join(err, ctx.Err(), conn.Close())
-	}
-	if !watch() {
-		return nil, ctx.Err()
-	}
-	s.began, s.heard = time.Now(), time.Now()
-	return s, nil
-}
-
-func (s *stream) negotiate(user, resource string) error {
-	in := bufio.NewReader(s.conn)
-	if _, err := s.open(in); err != nil {
-		return err
-	}
-	secret := base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
-	if _, err := s.ask("<auth xmlns='"+nsSASL+"' mechanism='PLAIN'>"+secret+"</auth>", "success"); err != nil {
-		return err
-	}
-	features, err := s.open(in)
-	if err != nil {
-		return err
-	}
-	bound, err := s.ask("<iq type='set' id='bind'><bind xmlns='"+nsBind+"'><resource>"+resource+"</resource></bind></iq>", "iq")
-	if err != nil {
-		return err
-	}
-	bind := bound.child(nsBind, "bind")
-	if bound.attr("type") != "result" || bind == nil || len(bind.Children) != 1 {
-		return fmt.Errorf("bind: %s", text(bound))
-	}
-	s.full = bind.Children[0].Text
-	if features.child(nsAcks, "sm") == nil {
-		return nil
-	}
-	return s.enable()
-}
-
-// enable turns acknowledgements on. Somebody may already have written to the JID
-// that was bound: what comes before the answer is not counted.
-func (s *stream) enable() error {
-	s.on = true
-	if _, err := io.WriteString(s.conn, "<enable xmlns='"+nsAcks+"'/>"); err != nil {
-		return err
-	}
-	for {
-		el, err := s.next()
-		if err != nil {
-			return fmt.Errorf("enable acknowledgements: %w", err)
-		}
-		switch el.XMLName.Local {
-		case "enabled":
-			return nil
-		case "message", "presence", "iq":
-			s.early = append(s.early, el)
-		default:
-			return fmt.Errorf("enable acknowledgements: %s", text(el))
-		}
-	}
-}
-
-// open sends a stream header and returns the features it is answered with.
-func (s *stream) open(in *bufio.Reader) (*element, error) {
-	_, err := fmt.Fprintf(s.conn, "<?xml version='1.0'?><stream:stream to='%s' version='1.0' xmlns='jabber:client' xmlns:stream='%s'>", domain, nsStream)
-	if err != nil {
-		return nil, err
-	}
-	s.dec = xml.NewDecoder(in)
-	for {
-		tok, err := s.dec.Token()
-		if err != nil {
-			return nil, fmt.Errorf("open stream: %w", err)
-		}
-		if _, ok := tok.(xml.StartElement); ok {
-			break
-		}
-	}
-	return s.expect("features")
-}
-
-// ask writes, and waits for an element with this name.
-func (s *stream) ask(what, name string) (*element, error) {
-	if _, err := io.WriteString(s.conn, what); err != nil {
-		return nil, err
-	}
-	return s.expect(name)
-}
-
-// expect is for the login alone: what comes meanwhile is not kept.
-func (s *stream) expect(name string) (*element, error) {
-	el, err := s.next()
-	if err != nil {
-		return nil, fmt.Errorf("wait for %s: %w", name, err)
-	}
-	if el.XMLName.Local != name {
-		return nil, fmt.Errorf("%s came instead of %s: %s", el.XMLName.Local, name, text(el))
-	}
-	return el, nil
-}
-
 // errEnded is how a stream ends that the server closes in good order.
 var errEnded = errors.New("the server closed the stream")
 
+// origin is the first connection of the stream.
+func (s *stream) origin() *stream {
+	if s.root != nil {
+		return s.root
+	}
+	return s
+}
+
 // next reads an element. A stream error is an error.
 func (s *stream) next() (*element, error) {
+	if s.ahead != nil {
+		r := <-s.ahead.got
+		return r.el, r.err
+	}
+	return s.receive()
+}
+
+// receive reads an element from the connection.
+func (s *stream) receive() (*element, error) {
 	for {
 		tok, err := s.dec.Token()
 		if err != nil {
@@ -242,6 +157,26 @@ func (s *stream) end(why error) {
 		s.why = why
 	}
 	s.mu.Unlock()
+	s.conn.Close()
+}
+
+// errCut is how a stream ends whose connection breaks.
+var errCut = errors.New("the connection broke")
+
+// cut breaks the connection, in the middle of a stanza if that is wanted, with a
+// reset or as if the process had ended.
+func (s *stream) cut(midway, reset bool) {
+	s.mu.Lock()
+	if midway {
+		s.write("<message type='chat' to='")
+	}
+	if s.why == nil {
+		s.why = errCut
+	}
+	s.mu.Unlock()
+	if tcp, ok := s.conn.(*net.TCPConn); ok && reset {
+		_ = tcp.SetLinger(0) // it is closed, then
+	}
 	s.conn.Close()
 }
 

@@ -28,6 +28,7 @@ type options struct {
 	race    bool
 	level   string
 	keep    string
+	idle    time.Duration // how long a run goes on in which nothing changes although something must
 	out     io.Writer
 
 	programs string // directory of those to use; empty: build them
@@ -35,8 +36,8 @@ type options struct {
 
 func defaults() options {
 	return options{
-		faults: []string{"calm", "bind", "kick", "vanish", "kill", "kill-restart", "redis-stop", "drop", "flush", "freeze", "foreign", "roll"},
-		users:  12, friends: 6, rate: 12, share: 400, level: "info", out: io.Discard,
+		faults: []string{"calm", "bind", "kick", "vanish", "cut", "resume-race", "kill", "kill-restart", "kill-two", "redis-stop", "drop", "flush", "evict", "freeze", "foreign", "roll"},
+		users:  12, friends: 6, rate: 12, share: 400, idle: patience, level: "info", out: io.Discard,
 	}
 }
 
@@ -53,6 +54,7 @@ type run struct {
 	chance  *rand.Rand // used by the goroutine of torture alone
 
 	load    atomic.Bool // devices send
+	cutting atomic.Bool // connections break while clients resume
 	serials atomic.Int64
 	clients sync.WaitGroup
 
@@ -207,6 +209,11 @@ func (r *run) people(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, d := range r.devices {
+		if err := d.introduce(ctx); err != nil {
+			return err
+		}
+	}
 	for _, probe := range []string{"probe1", "probe2", "twin"} {
 		if _, err := r.nodes[0].ctl(ctx, "register", probe, domain, password); err != nil {
 			return err
@@ -229,7 +236,8 @@ func (r *run) people(ctx context.Context) error {
 	return nil
 }
 
-// device makes one. Some acknowledge late, some wait long for a silent server.
+// device makes one. Some acknowledge late, some wait long for a silent server, half
+// resume their streams.
 func (r *run) device(user, resource string, i int) *device {
 	d := &device{
 		run: r, user: user, resource: resource, home: i % len(r.nodes), next: i % len(r.nodes),
@@ -241,6 +249,10 @@ func (r *run) device(user, resource string, i int) *device {
 	}
 	if resource == "b" {
 		d.priority = i % 2 // with the same as the other, or a better one
+	}
+	d.resumes = d.chance.IntN(2) == 0
+	if d.chance.IntN(2) == 0 {
+		d.agent = fmt.Sprintf("%08x-7041-4a11-8000-%012x", d.chance.Uint32(), d.chance.Uint64()>>16)
 	}
 	return d
 }

@@ -8,6 +8,7 @@ import (
 // TestCluster has every fault happen once. It fails by loss, disorder, repetition
 // and ghosts, never by slowness.
 func TestCluster(t *testing.T) {
+	t.Parallel() // both wait most of the time
 	o := defaults()
 	o.seed, o.share, o.out = 1, 150, t.Output()
 	if err := torture(t.Context(), o); err != nil {
@@ -17,9 +18,10 @@ func TestCluster(t *testing.T) {
 
 // TestAlone is the same for a server without a cluster, as far as it goes.
 func TestAlone(t *testing.T) {
+	t.Parallel()
 	o := defaults()
 	o.seed, o.share, o.out = 1, 150, t.Output()
-	o.alone, o.faults = true, []string{"bind", "kick", "vanish", "kill", "roll"}
+	o.alone, o.faults = true, []string{"bind", "kick", "vanish", "cut", "resume-race", "kill", "roll"}
 	if err := torture(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,15 @@ func (d *device) written(m *message) string {
 // take deals with an element from the server. Counted: it is one that an
 // acknowledgement of ours may speak of. Whoever calls holds mu.
 func (d *device) take(s *stream, el *element, counted bool) {
+	if counted && el.XMLName.Space == "jabber:client" {
+		was, complaint := s.replayed(el)
+		if complaint != "" {
+			d.run.ledger.accuse("%s\n%s", complaint, d.run.ledger.life(s.full))
+		}
+		if was {
+			return // a good client knows it when it sees it
+		}
+	}
 	switch el.XMLName.Local {
 	case "a":
 		h, err := strconv.ParseUint(el.attr("h"), 10, 32)
@@ -57,11 +66,11 @@ func (d *device) take(s *stream, el *element, counted bool) {
 	case "message":
 		d.message(s, el, counted)
 	case "presence":
-		s.count(nil, counted)
+		s.count(el, nil, counted)
 		d.present = d.present || el.attr("from") == s.full
 		d.presence(el)
 	case "iq":
-		s.count(nil, counted)
+		s.count(el, nil, counted)
 	default:
 		d.run.ledger.accuse("%s received %s", d.full(), text(el))
 	}
@@ -82,7 +91,7 @@ func (d *device) acknowledged(s *stream, h uint32) {
 func (d *device) message(s *stream, el *element, counted bool) {
 	id := el.attr("id")
 	if el.attr("type") == "error" {
-		s.count(nil, counted)
+		s.count(el, nil, counted)
 		d.bounced(s, id, el)
 		return
 	}
@@ -97,7 +106,7 @@ func (d *device) message(s *stream, el *element, counted bool) {
 		}
 		a.sid = c.attr("id")
 	}
-	s.count(a, counted)
+	s.count(el, a, counted)
 	m := d.run.ledger.arrive(id, a)
 	if a.sid == "forged" && !d.run.alone {
 		d.run.ledger.accuse("%s received a forged stanza-id: %s", d.full(), text(el))
