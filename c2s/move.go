@@ -3,6 +3,7 @@ package c2s
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -135,8 +136,19 @@ func (c *Conn) pack(m *sm.Moved) (n int, ok bool) {
 	c.timer.Stop()
 	a := o.acks
 	m.Acks, m.Method, m.Handled, m.Sent = a.Acks, c.identity.Mechanism, a.handled.known(), a.sent
-	for _, u := range a.queue.items[a.queue.head:] {
-		m.Queue = append(m.Queue, sm.Unacked{XML: u.st.XML(), At: u.at, Safe: u.receipt == nil || u.receipt.Settled()})
+	m.Open = maps.Clone(a.travelled)
+	first := a.sent - uint64(a.queue.len())
+	for i, u := range a.queue.items[a.queue.head:] {
+		id := stanzaID(u.st)
+		_, open := m.Open[id] // from a node before this one, and nobody has sent it again yet
+		q := sm.Unacked{XML: u.st.XML(), At: u.at, Safe: u.receipt.Settled() && (u.receipt != nil || !open)}
+		if !q.Safe && id != "" {
+			if m.Open == nil {
+				m.Open = map[string]uint64{}
+			}
+			m.Open[id] = first + uint64(i)
+		}
+		m.Queue = append(m.Queue, q)
 	}
 	return a.queue.len(), true
 }
@@ -241,26 +253,20 @@ var errBusy = errors.New("the listener is closed")
 // node: one that waits for its client. begin is called when the session is known.
 // The error says what is wrong with what has come, or that the listener is closed.
 func (l *Listener) Adopt(h *local.Host, s *sm.Session, m *sm.Moved) (conn sm.Conn, begin func(), err error) {
-	a := &acks{Acks: m.Acks, sent: m.Sent}
+	a := &acks{Acks: m.Acks, sent: m.Sent, travelled: m.Open}
 	a.handled.settled, a.handled.tell = a.handled.moved, a.tellHandled
 	a.handled.h, a.handled.told = m.Handled, m.Handled
 	a.handled.marks.init()
-	first := m.Sent - uint64(len(m.Queue))
 	safe := sm.NewReceipt(func() {})
 	safe.Secure()
-	for i, q := range m.Queue {
+	for _, q := range m.Queue {
 		st, err := xmpp.ParseXML([]byte(q.XML))
 		if err != nil {
 			return nil, nil, err
 		}
 		u := unacked{st: st, at: q.At}
-		if id := stanzaID(st); q.Safe {
+		if q.Safe {
 			u.receipt = safe
-		} else if id != "" {
-			if a.travelled == nil {
-				a.travelled = map[string]uint64{}
-			}
-			a.travelled[id] = first + uint64(i)
 		}
 		a.queue.push(u)
 		a.size += st.Size()

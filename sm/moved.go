@@ -41,6 +41,10 @@ type Moved struct {
 	Handled  uint32    `json:"handled"`          // of the client's stanzas
 	Sent     uint64    `json:"sent"`
 	Queue    []Unacked `json:"queue,omitempty"` // the last of those that were sent
+
+	// Open is the messages, by their stanza-ids, that were not safe when the session
+	// left a node, and their numbers: they may be sent to it once more.
+	Open map[string]uint64 `json:"open,omitempty"`
 }
 
 // An Unacked is a stanza that the client has not acknowledged.

@@ -151,8 +151,6 @@ func (l *ledger) judgeRepetition(m *message, first, again *arrival) string {
 	}
 	fault := l.faulty(first.at.Add(-charging), again.at)
 	switch {
-	case l.rolled(first, again):
-		return "a node left in order while it had the session"
 	case fault == nil && l.otherBroke(m, first, again):
 		return "it went to a user, and another device's stream broke"
 	case !first.proved.IsZero() && l.faulty(first.at.Add(-charging), first.proved.Add(charging)) == nil:
@@ -169,15 +167,6 @@ func (l *ledger) judgeRepetition(m *message, first, again *arrival) string {
 		return fault.kind + ", on one stream"
 	}
 	return fault.kind
-}
-
-// rolled reports whether nodes were restarted in order between two copies. A node that
-// leaves gives its sessions away, and what its clients had not acknowledged is sent once
-// more by who has sent it; it should be recognised where the session is, and is not always.
-func (l *ledger) rolled(first, again *arrival) bool {
-	return slices.ContainsFunc(l.faults, func(f *fault) bool {
-		return f.kind == "roll" && f.overlaps(first.at.Add(-charging), again.at)
-	})
 }
 
 // otherBroke reports whether m was for all devices of a user and the stream of another
