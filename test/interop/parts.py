@@ -1,6 +1,7 @@
 """Two accounts with two devices each, and what people do with them."""
 
 import os
+import subprocess
 
 from friend import Friend, Score, befriend
 from screen import until
@@ -109,8 +110,7 @@ class Play:
         device.screen.picture("history")
         if why:
             print(device.screen.log())
-        device.close()
-        self.devices.remove(device)
+        self.leave(device)
         if not self.a.archives:
             self.note = "%s does not read archives, so %s did" % (self.a.client, device.client)
         return why
@@ -145,32 +145,43 @@ class Play:
 
     async def reconnect(self):
         """What happens while a device is cut off reaches it once."""
+        if not self.a.resumes:  # then what it missed is for others, if there are any
+            self.leave(self.his.pop())
+            await self.ear.disconnect()
         before = len(self.log())
         self.a.wire.cut()
         self.eye.says(self.romeo, "Good night")
         if not await until(lambda: "waits to be resumed jid=%s/%s" % (self.romeo, self.a.resource) in self.log()[before:]):
             return "the server has not noticed"
         await self.b.say(self.romeo, "Parting is such sweet sorrow")
-        await self.his[1].say(self.juliet, "Sleep dwell upon thine eyes")
-        # What the client could not get because it takes up nothing is on the other device.
-        back = [self.a] if self.a.resumes or self.a.archives else self.his[1:]
-        missed = "Good night", "Parting is such sweet sorrow", "Sleep dwell upon thine eyes"
-        why = await self.have(self.hers[:1], *missed[1:])
+        missed = ["Good night", "Parting is such sweet sorrow"]
+        why = await self.have(self.hers[:1], missed[1])
+        for other in self.his[1:]:
+            await other.say(self.juliet, "Sleep dwell upon thine eyes")
+            missed.append("Sleep dwell upon thine eyes")
+            why = why or await self.have(self.hers[:1], missed[2])
         self.a.wire.mend()
         entries = [entry % (self.romeo, self.a.resource) for entry in ("session resumed jid=%s/%s ", "session opened jid=%s/%s ")]
         if not await until(lambda: any(entry in self.log()[before:] for entry in entries), 90):
             return "it does not come back"
         resumed = entries[0] in self.log()[before:]
-        self.note = "its session was resumed" if resumed else "with a new session; the other device has what came meanwhile"
+        self.note = "its session was resumed" if resumed else "with a new session"
         if resumed != self.a.resumes:
             return self.note
-        why = why or await self.have(back, *missed)
+        why = why or await self.have([self.a], *missed)
         if why:
             return why
         await self.a.say(self.juliet, "Hence will I")
         await self.b.say(self.romeo, "A thousand times good night")
         return (await self.have([self.b], "Hence will I") or
-                await self.have([self.a], "A thousand times good night") or await self.have(back, *missed))
+                await self.have([self.a], "A thousand times good night", *missed))
+
+    def leave(self, device):
+        """Ends a device and its session, which would wait for it."""
+        device.close()
+        self.devices.remove(device)
+        user, host = device.jid.split("@")
+        subprocess.run(os.environ["CONTROL"].split() + ["kick_session", user, host, device.resource, "gone"], stdout=subprocess.DEVNULL)
 
     @staticmethod
     def log():

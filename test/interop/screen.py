@@ -15,7 +15,7 @@ class Screen:
         self.programs = []
         read, write = os.pipe()
         self.programs.append(subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", "1100x800x24", "-nolisten", "tcp"],
+            ["Xvfb", "-displayfd", str(write), "-screen", "0", "1100x800x24", "-nolisten", "tcp", "-nolock"],
             pass_fds=[write], stderr=subprocess.DEVNULL, start_new_session=True))
         os.close(write)
         with os.fdopen(read) as chosen:
