@@ -18,7 +18,7 @@ SEED ?= 1
 BENCH ?= .
 BENCHTIME ?= 1s
 # interop: which clients
-CLIENTS ?= psi profanity gajim
+CLIENTS ?= psi gajim dino profanity
 # docs: the program that writes docs/ from the declarations
 DOCS ?= go run ./server/gendocs
 
@@ -52,7 +52,7 @@ race: ## the Go tests alone (PKG=./sm/... for one room)
 plays: ## the plays of e2e/plays (SERVER=ejabberd|prosody|HOST:PORT, PLAY=regexp)
 	@SERVER='$(SERVER)' PLAY='$(PLAY)' test/plays
 
-interop: ## real clients, some in a real window (CLIENTS="psi profanity gajim"); pictures in test/shots
+interop: ## real clients in real windows (CLIENTS="psi gajim dino profanity"); pictures in test/shots
 	@test/packages interop
 	@test/interop/run $(CLIENTS)
 

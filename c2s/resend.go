@@ -165,11 +165,13 @@ func (c *Conn) unsettled(ctx context.Context, list []unacked) (out []sm.Returned
 }
 
 // othersHave reports whether somebody else answers for a message that went to all
-// devices of the user: it is safe, another carrier of its receipt stays when this
-// one has left, or, where nobody counts, another device was there to take it.
+// devices of the user: another carrier of its receipt stays when this one has left,
+// or, where nobody is left to count, another device was there to take it. That it is
+// safe is not enough: it may be so in the archive only, which this device does not
+// read.
 func (c *Conn) othersHave(u unacked) bool {
-	if u.receipt != nil {
-		return u.receipt.Settled() || u.receipt.Leave()
+	if u.receipt != nil && !u.receipt.Settled() {
+		return u.receipt.Leave()
 	}
 	s := c.session.Load()
 	for _, o := range c.host.Sessions.User(s.JID.Bare()) {

@@ -1,34 +1,50 @@
-"""What the drivers of real clients share: somebody for the client to talk to, a
-screen for it to live on, and a list of what worked."""
+"""What the drivers of real clients share: somebody for the client to talk to, and a
+list of what worked."""
 
 import asyncio
 import os
-import subprocess
 import sys
-import tempfile
 
 import slixmpp
 
+from screen import until
+
 PASSWORD = "secret"
+SERVER = "127.0.0.1"
 
 
 class Friend(slixmpp.ClientXMPP):
-    """The other end of the conversation. It accepts everybody as a contact."""
+    """Somebody who is read by the driver. It accepts everybody as a contact."""
 
     def __init__(self, jid, port):
         super().__init__(jid, PASSWORD)
         self.port = port
         self.ca_certs = os.environ["CERTIFICATE"]
-        for plugin in "xep_0030", "xep_0092", "xep_0199":
+        for plugin in "xep_0030", "xep_0092", "xep_0199", "xep_0280":
             self.register_plugin(plugin)
         self.auto_authorize = self.auto_subscribe = True
         self.ready = asyncio.Event()
         self.texts = asyncio.Queue()
+        self.heard = []
+        self.errors = {}
         self.arrivals = asyncio.Queue()
+        self.online = set()
         self.add_event_handler("session_start", self._started)
-        self.add_event_handler("message", lambda m: self.texts.put_nowait(m["body"]))
+        self.add_event_handler("message", self._told)
+        for copy in "carbon_received", "carbon_sent":
+            self.add_event_handler(copy, lambda m, copy=copy: self._told(m[copy]))
+        self.add_event_handler("message_error", lambda m: self.errors.update({m["id"]: m["error"]["condition"]}))
         for event in "presence_available", "presence_away", "presence_chat":
-            self.add_event_handler(event, self.arrivals.put_nowait)
+            self.add_event_handler(event, self._arrived)
+        self.add_event_handler("presence_unavailable", lambda p: self.online.discard(p["from"].full))
+
+    def _told(self, message):
+        self.heard.append(message["body"])
+        self.texts.put_nowait(message["body"])
+
+    def _arrived(self, presence):
+        self.online.add(presence["from"].full)
+        self.arrivals.put_nowait(presence)
 
     async def _started(self, _):
         await self.get_roster()
@@ -36,7 +52,7 @@ class Friend(slixmpp.ClientXMPP):
         self.ready.set()
 
     async def enter(self):
-        self.connect(("127.0.0.1", self.port))
+        self.connect((SERVER, self.port))
         await asyncio.wait_for(self.ready.wait(), 30)
         return self
 
@@ -57,6 +73,13 @@ class Friend(slixmpp.ClientXMPP):
                 pass
             return True
         return await _unless_late(wait(), seconds)
+
+    def says(self, jid, text):
+        """Says something; returns the id of the message."""
+        message = self.make_message(mto=jid, mbody=text, mtype="chat")
+        message["id"] = self.new_id()
+        message.send()
+        return message["id"]
 
 
 async def _unless_late(what, seconds):
@@ -79,96 +102,22 @@ async def befriend(friend, jid):
     else:
         sys.exit("the two did not become contacts")
     await other.disconnect()
-
-
-class Screen:
-    """A screen of its own for a graphical client, and a home for its files."""
-
-    def __init__(self, shots, name):
-        self.shots, self.name = shots, name
-        self.home = tempfile.mkdtemp(prefix="gabberd-client-")
-        self.programs = []
-        read, write = os.pipe()
-        self.programs.append(subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x900x24", "-nolisten", "tcp"],
-            pass_fds=[write], stderr=subprocess.DEVNULL))
-        os.close(write)
-        with os.fdopen(read) as chosen:
-            display = ":" + chosen.readline().strip()
-        self.env = dict(
-            os.environ, DISPLAY=display, HOME=self.home, LANG="C.UTF-8", XDG_RUNTIME_DIR=self.home,
-            XDG_CONFIG_HOME=self.home + "/.config", XDG_DATA_HOME=self.home + "/.local/share",
-            XDG_CACHE_HOME=self.home + "/.cache", XDG_STATE_HOME=self.home + "/.local/state", NO_AT_BRIDGE="1")
-        self.start("openbox")
-
-    def start(self, *command):
-        """Starts a program; as root, as nobody: some clients refuse root."""
-        if os.getuid() == 0:
-            subprocess.run(["chown", "-R", "nobody:nogroup", self.home], check=True)
-            command = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--") + command
-        with open(self.home + "/" + str(len(self.programs)) + ".log", "ab") as log:
-            program = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
-        self.programs.append(program)
-        return program
-
-    def do(self, *words):
-        """xdotool; returns what it prints."""
-        return subprocess.run(("xdotool",) + words, env=self.env, capture_output=True, text=True).stdout.strip()
-
-    async def window(self, name, seconds=20):
-        """Waits for a visible window with that in its title; its number, or nothing."""
-        for _ in range(seconds * 5):
-            found = self.do("search", "--onlyvisible", "--name", name).split()
-            if found:
-                return found[-1]
-            await asyncio.sleep(0.2)
-        return ""
-
-    async def type(self, window, text):
-        """Types a line into a window."""
-        self.do("windowactivate", "--sync", window)
-        await asyncio.sleep(0.5)
-        self.do("type", "--delay", "25", text)
-        self.do("key", "Return")
-
-    def picture(self, what):
-        subprocess.run(["import", "-window", "root", "%s/%s-%s.png" % (self.shots, self.name, what)], env=self.env)
-
-    def log(self):
-        """The end of what the programs have said."""
-        out = ""
-        for name in os.listdir(self.home):
-            if name.endswith(".log"):
-                with open(self.home + "/" + name, errors="replace") as f:
-                    out += "-- %s\n%s\n" % (name, f.read()[-3000:])
-        return out
-
-    def close(self):
-        for program in reversed(self.programs):
-            try:
-                if program is self.programs[0]:
-                    program.terminate()
-                else:
-                    os.killpg(program.pid, 15)
-                program.wait(10)
-            except (OSError, subprocess.TimeoutExpired):
-                program.kill()
-        subprocess.run(["rm", "-rf", self.home])
+    await until(lambda: jid + "/setup" not in friend.online)
 
 
 class Score:
     """What worked and what did not."""
 
-    def __init__(self):
-        self.failed = 0
+    def __init__(self, client=""):
+        self.failed, self.client = 0, client
 
     def say(self, what, worked, more=""):
-        print("%s %s %s" % ("ok  " if worked else "FAIL", what, more if more else ""), flush=True)
+        print("%s %s: %s%s" % ("PASS" if worked else "FAIL", self.client, what, ": " + more if more else ""), flush=True)
         self.failed += not worked
 
 
-def perform(driver):
+def perform(driver, seconds=450):
     """Runs driver(port, own JID, friend's JID, folder for pictures) and exits with what it scored."""
     port, own, friend, shots = sys.argv[1:5]
-    score = asyncio.get_event_loop().run_until_complete(asyncio.wait_for(driver(int(port), own, friend, shots), 160))
+    score = asyncio.run(asyncio.wait_for(driver(int(port), own, friend, shots), seconds))
     sys.exit(1 if score.failed else 0)

@@ -40,7 +40,7 @@ class Terminal:
 
 
 async def profanity(port, own, friend_jid, shots):
-    score = Score()
+    score = Score("profanity")
     friend = await Friend(friend_jid + "/friend", port).enter()
     await befriend(friend, own)
     with tempfile.TemporaryDirectory(prefix="gabberd-client-") as home:

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
-"""Psi+ in a window: it logs in with an account from its profile, shows a message
-that comes, and sends an answer that is typed into it."""
+"""Psi+ in a window: its account comes from its profile, the server's certificate is
+trusted by hand, and its keyboard and its menus are used."""
 
-import asyncio
 import os
 import uuid
 from xml.sax.saxutils import escape
 
-from friend import PASSWORD, Friend, Score, Screen, befriend, perform
+from device import Device, rows
+from friend import PASSWORD, perform
+from parts import Play
 
 
 def tree(options):
@@ -28,15 +29,16 @@ def hidden(password, jid):
     return "".join("%04x" % (ord(c) ^ ord(jid[i % len(jid)])) for i, c in enumerate(password))
 
 
-def profile(home, jid, port):
+def profile(home, jid, resource, host, port):
     config = home + "/.config/psi+"
     os.makedirs(config + "/profiles/default")
     with open(config + "/psirc", "w") as f:
         f.write("[%General]\nlast_profile=default\nlast_lang=en\nauto_open=true\n")
     account = {
         "enabled": True, "auto": True, "id": "{%s}" % uuid.uuid4(), "name": "work", "jid": jid, "password": hidden(PASSWORD, jid),
-        "use-host": True, "host": "127.0.0.1", "port": port, "ssl": "auto", "security-level": 0,
-        "allow-plain": "over encryped", "automatic-resource": False, "resource": "psi", "priority": 5, "reconn": True,
+        "use-host": True, "host": host, "port": port, "ssl": "auto", "security-level": 0,
+        "allow-plain": "over encryped", "automatic-resource": False, "resource": resource, "priority": 5, "reconn": True,
+        "keep-alive": True, "enable-sm": True, "log": True,
     }
     with open(config + "/profiles/default/accounts.xml", "w") as f:
         f.write('<!DOCTYPE accounts><accounts version="1.4" xmlns="http://psi-im.org/options"><accounts><a0>%s</a0></accounts></accounts>' % tree(account))
@@ -51,43 +53,56 @@ def profile(home, jid, port):
         f.write('<!DOCTYPE options><options version="1.4" xmlns="http://psi-im.org/options"><options>%s</options></options>' % tree(options))
 
 
-async def psi(port, own, friend_jid, shots):
-    score, screen = Score(), Screen(shots, "psi")
-    try:
-        friend = await Friend(friend_jid + "/friend", port).enter()
-        await befriend(friend, own)
-        profile(screen.home, own, port)
-        screen.start("dbus-run-session", "--", "psi-plus", "--profile=default")
-        question = await screen.window("Server Authentication")
-        score.say("Psi+ shows the self-signed certificate", question != "")
-        screen.picture("0-certificate")
-        screen.do("windowactivate", "--sync", question)
-        screen.do("key", "alt+t")  # "Trust this certificate"
-        here = await friend.sees(own)
-        score.say("Psi+ is online", here is not None, str(here or ""))
-        try:
-            version = await friend["xep_0092"].get_version(own + "/psi", timeout=20)
-            name = version["software_version"]["name"] + " " + version["software_version"]["version"]
-        except Exception as e:
-            name = repr(e)
-        score.say("it says who it is", name.startswith("Psi"), name)
-        screen.picture("1-contacts")
-        friend.send_message(own, "Do you read me?", mtype="chat")
-        window = await screen.window(friend_jid.split("@")[0])
-        score.say("the message opens a window", window != "")
-        await asyncio.sleep(1)
-        screen.picture("2-message")
-        if window:
-            await screen.type(window, "Loud and clear")
-        score.say("the answer arrives", bool(await friend.hears("Loud and clear")))
-        await asyncio.sleep(1)
-        screen.picture("3-answer")
-        if score.failed:
-            print(screen.log())
-        await friend.disconnect()
-    finally:
-        screen.close()
-    return score
+class Psi(Device):
+    client = "psi"
+    archives = False
+    replaces = False
+    resumes = False
+
+    async def start(self):
+        profile(self.screen.home, self.jid, self.resource, self.wire.address, self.wire.port)
+        self.screen.start("psi-plus", "--profile=default")
+        question = await self.screen.window("Server Authentication", 40)
+        await self.screen.front(question)
+        self.screen.picture("certificate")
+        self.screen.do("key", "alt+t")  # "Trust this certificate"
+
+    async def open(self, jid):
+        await self.screen.call("psi-plus", "--profile=default", "--remote", "--uri=xmpp:%s?message;type=chat" % jid)
+        self.window = await self.screen.window(jid.split("@")[0])
+        await self.screen.front(self.window)
+
+    async def say(self, jid, text):
+        await self.open(jid)
+        await self.screen.type(self.window, text)
+
+    async def correct(self, jid, text):
+        await self.open(jid)
+        self.screen.do("key", "ctrl+Up")
+        self.screen.do("key", "ctrl+a")
+        await self.screen.type(self.window, text)
+
+    async def block(self, jid):
+        await self._toggle_block()
+
+    async def unblock(self, jid):
+        await self._toggle_block()
+
+    async def _toggle_block(self):
+        """Chooses Block or Unblock in the menu of the only contact. It has no key there."""
+        contacts = await self.screen.window("^Psi\\+$")
+        await self.screen.front(contacts)
+        self.screen.do("mousemove", "--window", contacts, "125", "154", "click", "3")
+        await self.screen.calm()
+        self.screen.picture("block-menu")
+        self.screen.do("mousemove_relative", "--sync", "30", "194")
+        self.screen.do("click", "1")
+
+    def count(self, text):
+        return len(rows(self.screen.home + "/.local/share/psi+/profiles/default/history/history.db", "SELECT 1 FROM events WHERE m_text = ?", text))
 
 
-perform(psi)
+if __name__ == "__main__":
+    from dino import Dino
+    from gajim import Gajim
+    perform(Play("psi", [Psi, Psi], [Gajim, Dino], fresh=Gajim))
