@@ -2,6 +2,7 @@ package push
 
 import (
 	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -21,6 +22,10 @@ func (n Notification) String() string {
 	}
 	return n.User.String() + " " + n.Stanza.String()
 }
+
+// Wake has the push services of a session that waits for its client told, though
+// nothing has come: nothing is with notify_on messages.
+var Wake = hooks.NewEvent[*sm.Session]("push_wake", "A session that waits for its client is about to end: its client is to be woken.")
 
 // Changed runs when the push services of a user (bare address) are stored anew.
 var Changed = hooks.NewEvent[xmpp.JID]("push_sessions_changed", "The push services of a user (bare address) are stored anew.").Everywhere(hooks.Text(xmpp.Parse))

@@ -96,6 +96,7 @@ func start(h *modules.Host, o options) error {
 	sm.SessionPending.Add(h, hooks.Normal, m.pending)
 	sm.Queued.Add(h, hooks.Normal, m.queued)
 	sm.SessionResumed.Add(h, hooks.Normal, m.came)
+	Wake.Add(h, hooks.Normal, m.wake)
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 	auth.Removed.AddElsewhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.cache.Forget(user) })
 	Changed.AddEverywhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.cache.Forget(user) })

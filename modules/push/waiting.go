@@ -58,3 +58,10 @@ func (m *push) queued(_ context.Context, q sm.Queueing) {
 	n.page.step("%s is not connected, and its session waits for it", q.Session.JID)
 	m.enqueue(n)
 }
+
+// wake has the client of a session that waits for it come back.
+func (m *push) wake(_ context.Context, s *sm.Session) {
+	n := note{user: s.JID.Bare(), waits: s, page: m.books.page(s.JID.Bare(), nil)}
+	n.page.step("the session of %s is about to end: its client is to come back", s.JID)
+	m.enqueue(n)
+}
