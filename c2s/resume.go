@@ -75,7 +75,9 @@ func (c *Conn) detach(ctx context.Context, s *sm.Session, err error) bool {
 	o.mu.Unlock()
 	c.host.Sessions.Reconnect(s, p)
 	c.log("session waits to be resumed", err)
-	sm.SessionPending.Run(ctx, c.host.Parts.Hooks, s)
+	if c.taken.Load() == nil { // else the client is here already
+		sm.SessionPending.Run(ctx, c.host.Parts.Hooks, s)
+	}
 	p.expects()
 	close(o.left)
 	switch r := c.reason.Load(); {

@@ -50,8 +50,11 @@ func (c *Conn) append(ctx context.Context, st *xmpp.Stanza) {
 	case o.away:
 		full := !o.acks.add(ctx, st)
 		o.mu.Unlock()
-		if full {
+		switch {
+		case full:
 			c.Close(errUnacked)
+		case c.sock == nil: // else the client is about to get it
+			sm.Queued.Run(ctx, c.host.Parts.Hooks, sm.Queueing{Session: c.session.Load(), Stanza: st})
 		}
 		return
 	case o.closing || o.gone:

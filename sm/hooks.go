@@ -45,7 +45,8 @@ var (
 // The hooks of a session whose connection breaks and comes back (XEP-0198 §5). In
 // between the session is there as always, but nobody reads what it is sent.
 var (
-	SessionPending = hooks.NewEvent[*Session]("c2s_session_pending", "The connection of a session has broken, and its client may resume it.").ByHand("JID", handSession)
+	SessionPending = hooks.NewEvent[*Session]("c2s_session_pending", "The connection of a session has broken, and its client may resume it, but is not about to.").ByHand("JID", handSession)
+	Queued         = hooks.NewEvent[Queueing]("c2s_handle_send", "A stanza was queued for a session that waits for its client.")
 	SessionResumed = hooks.NewEvent[*Session]("c2s_session_resumed", "A client has resumed its session over a new connection.").ByHand("JID", handSession)
 )
 
@@ -56,6 +57,15 @@ var (
 	SessionPacked   = hooks.NewFold[Luggage, *Session]("c2s_pack_session", "A session is about to go on on another node. Handlers add what it needs there.")
 	SessionUnpacked = hooks.NewEvent[Unpacking]("c2s_copy_session", "A session has come from another node, with what handlers have packed there.")
 )
+
+// A Queueing is a stanza that was queued for a session that waits for its client.
+type Queueing struct {
+	Session *Session
+	Stanza  *xmpp.Stanza
+}
+
+// String is the session's address and the stanza, for traces.
+func (q Queueing) String() string { return q.Session.JID.String() + " " + q.Stanza.String() }
 
 // The hooks of a stanza on its way to a user, in the order in which they run.
 var (

@@ -15,6 +15,12 @@ type Resumable interface {
 	// connection has broken. If it has broken already the time begins anew. False:
 	// the session cannot be resumed.
 	ResumeWithin(d time.Duration) bool
+	// Waits reports whether the connection has broken and the client has not come
+	// back, and how long it may take for that from the break on.
+	Waits() (within time.Duration, ok bool)
+	// Unacknowledged is what the client was sent, or is to be sent, and has not
+	// acknowledged, the oldest first.
+	Unacknowledged() []*xmpp.Stanza
 }
 
 // ResumeWithin changes how long the client may take to resume its session; one that
@@ -22,6 +28,24 @@ type Resumable interface {
 func (s *Session) ResumeWithin(d time.Duration) bool {
 	r, ok := s.way().(Resumable)
 	return ok && r.ResumeWithin(d)
+}
+
+// Waits reports whether the session waits for its client, and how long it does from
+// the break of the connection on. It is for sessions on this node.
+func (s *Session) Waits() (within time.Duration, ok bool) {
+	if r, is := s.way().(Resumable); is {
+		return r.Waits()
+	}
+	return 0, false
+}
+
+// Unacknowledged is what the client has not acknowledged, the oldest first; none if it
+// acknowledges nothing. It is for sessions on this node.
+func (s *Session) Unacknowledged() []*xmpp.Stanza {
+	if r, is := s.way().(Resumable); is {
+		return r.Unacknowledged()
+	}
+	return nil
 }
 
 // resumption is the streams of a virtual host that can be resumed on this node, and

@@ -30,6 +30,7 @@ import (
 	"github.com/gabberd/gabberd/modules/privacy"
 	"github.com/gabberd/gabberd/modules/private"
 	"github.com/gabberd/gabberd/modules/push"
+	"github.com/gabberd/gabberd/modules/pushkeepalive"
 	"github.com/gabberd/gabberd/modules/register"
 	"github.com/gabberd/gabberd/modules/roster"
 	"github.com/gabberd/gabberd/modules/scramupgrade"
@@ -73,6 +74,7 @@ var Modules = []modules.Module{
 	privacy.Module,
 	private.Module,
 	push.Module,
+	pushkeepalive.Module,
 	register.Module,
 	roster.Module,
 	scramupgrade.Module,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/sm"
@@ -24,6 +25,7 @@ type Client struct {
 	inbox  []*xmpp.Stanza
 	closed string
 	over   bool
+	waits  time.Duration // while its connection has broken
 }
 
 // Login opens a session with that full address. The account is made if there is
@@ -162,10 +164,59 @@ func (c *Client) Send(ctx context.Context, st *xmpp.Stanza) {
 }
 
 // Pass is how the server gives the client a stanza that was held back.
-func (c *Client) Pass(_ context.Context, st *xmpp.Stanza) {
+func (c *Client) Pass(ctx context.Context, st *xmpp.Stanza) {
+	c.mu.Lock()
+	c.inbox = append(c.inbox, st)
+	waits := c.waits > 0
+	c.mu.Unlock()
+	if waits {
+		sm.Queued.Run(ctx, c.s.Parts.Hooks, sm.Queueing{Session: c.Session, Stanza: st})
+	}
+}
+
+// Break has the client lose its connection; what is in its inbox, and what comes, it
+// has not acknowledged. Its session does not end by itself.
+func (c *Client) Break(within time.Duration) {
+	c.mu.Lock()
+	c.waits = within
+	c.mu.Unlock()
+	sm.SessionPending.Run(context.Background(), c.s.Parts.Hooks, c.Session)
+}
+
+// Resume has the client come back.
+func (c *Client) Resume() {
+	c.mu.Lock()
+	c.waits = 0
+	c.mu.Unlock()
+	sm.SessionResumed.Run(context.Background(), c.s.Parts.Hooks, c.Session)
+}
+
+// ResumeWithin changes how long a client may take that has lost its connection.
+func (c *Client) ResumeWithin(d time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.inbox = append(c.inbox, st)
+	if c.waits == 0 {
+		return false
+	}
+	c.waits = d
+	return true
+}
+
+// Waits reports whether the client has lost its connection, and how long it may take.
+func (c *Client) Waits() (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waits, c.waits > 0
+}
+
+// Unacknowledged is what is in the inbox of a client that has lost its connection.
+func (c *Client) Unacknowledged() []*xmpp.Stanza {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waits == 0 {
+		return nil
+	}
+	return append([]*xmpp.Stanza(nil), c.inbox...)
 }
 
 // Close is how the server ends the stream. The session is closed before it

@@ -73,6 +73,9 @@ func (m *push) explain(ctx context.Context, in userArgs) ([]string, error) {
 func (m *push) whose(user xmpp.JID, t target) string {
 	for _, s := range m.host.Sessions.User(user) {
 		if t.of(s.ID.Time) {
+			if within, ok := s.Waits(); ok {
+				return fmt.Sprintf("%s, whose connection has broken: the session waits %v for its client", s.JID, within)
+			}
 			return s.JID.String() + ", which is connected"
 		}
 	}

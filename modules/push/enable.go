@@ -57,6 +57,7 @@ func (m *push) enable(ctx context.Context, iq *xmpp.Stanza, service xmpp.JID, no
 	if err := m.store.put(ctx, user, s.ID.Time, target{Service: service, Node: node, form: text}); err != nil {
 		return err
 	}
+	enabled.Set(s, true)
 	Changed.Run(ctx, m.host.Hooks(), user)
 	return nil
 }

@@ -64,14 +64,7 @@ func (b *books) open(user xmpp.JID) *book {
 
 // page begins a page about st.
 func (b *books) page(user xmpp.JID, st *xmpp.Stanza) *page {
-	what := st.Kind.String()
-	if st.Type != "" {
-		what += " of type " + st.Type
-	}
-	if st.ID != "" {
-		what += " with id " + st.ID
-	}
-	p := &page{at: time.Now(), what: cut(what + " from " + st.From.String())}
+	p := &page{at: time.Now(), what: subject(st)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.open(user)
@@ -79,6 +72,21 @@ func (b *books) page(user xmpp.JID, st *xmpp.Stanza) *page {
 		k.pages = k.pages[1:]
 	}
 	return p
+}
+
+// subject is the first line of a page.
+func subject(st *xmpp.Stanza) string {
+	if st == nil {
+		return "no single stanza"
+	}
+	what := st.Kind.String()
+	if st.Type != "" {
+		what += " of type " + st.Type
+	}
+	if st.ID != "" {
+		what += " with id " + st.ID
+	}
+	return cut(what + " from " + st.From.String())
 }
 
 // step writes what was found, or done.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
 	"github.com/gabberd/gabberd/xmpp/form"
 )
@@ -16,10 +17,10 @@ const answerTime = 32 * time.Second
 // A note says that something has come for a user.
 type note struct {
 	user   xmpp.JID
-	st     *xmpp.Stanza
-	sent   bool    // the user has sent it, with another client
-	absent bool    // only those are told of whose client is not there
-	to     *target // only this one; nil for all
+	st     *xmpp.Stanza // nil: a client is to come back, whatever for
+	sent   bool         // the user has sent it, with another client
+	absent bool         // only those are told of whose client is not there
+	waits  *sm.Session  // it waits for its client: that one alone is told; nil for all
 	page   *page
 }
 
@@ -73,6 +74,12 @@ func (m *push) look(ctx context.Context, n note) {
 			return
 		}
 	}
+	if n.waits != nil {
+		if list = ofSession(list, n.waits); len(list) == 0 {
+			n.page.step("the client that is waited for has enabled no notifications")
+			return
+		}
+	}
 	st, sent := unwrap(n.st)
 	n.sent = n.sent || sent
 	text := textOf(st)
@@ -85,10 +92,18 @@ func (m *push) look(ctx context.Context, n note) {
 		summary = m.summary(ctx, n.user, st, text)
 	}
 	for _, t := range list {
-		if n.to == nil || n.to.Service == t.Service && n.to.Node == t.Node {
-			m.tell(ctx, &notification{t, n, summary})
+		m.tell(ctx, &notification{t, n, summary})
+	}
+}
+
+// ofSession is those that a session has enabled.
+func ofSession(list []target, s *sm.Session) (out []target) {
+	for _, t := range list {
+		if t.of(s.ID.Time) {
+			out = append(out, t)
 		}
 	}
+	return out
 }
 
 // absent is those whose client is not connected, to any node.

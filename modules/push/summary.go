@@ -77,7 +77,7 @@ func clip(s string) string {
 // textOf is the text of a message, or a word for one that only the client can read;
 // empty if there is none.
 func textOf(st *xmpp.Stanza) string {
-	if st.Kind != xmpp.Message || st.Type == "error" {
+	if st == nil || st.Kind != xmpp.Message || st.Type == "error" {
 		return ""
 	}
 	body := st.Body()
@@ -95,6 +95,9 @@ func textOf(st *xmpp.Stanza) string {
 // unwrap is the message of which st is a copy (XEP-0280), else st itself. sent says
 // that the user has sent it.
 func unwrap(st *xmpp.Stanza) (_ *xmpp.Stanza, sent bool) {
+	if st == nil {
+		return nil, false
+	}
 	for _, direction := range [...]string{"received", "sent"} {
 		if !st.From.IsBare() || st.From != st.To.Bare() || !st.Has(nsCarbons, direction) {
 			continue

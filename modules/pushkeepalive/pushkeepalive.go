@@ -1,0 +1,124 @@
+// Package pushkeepalive lets the session of a client that can be woken wait for it much
+// longer than others, as long as nothing has come that it was woken for.
+package pushkeepalive
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gabberd/gabberd/config"
+	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/modules"
+	"github.com/gabberd/gabberd/modules/push"
+	"github.com/gabberd/gabberd/sm"
+)
+
+// early is how long before the end of a session its client is woken.
+const early = 2 * time.Minute
+
+// Module is mod_push_keepalive.
+var Module = modules.Define("mod_push_keepalive", modules.Spec[options]{
+	Doc:   "Keeps the sessions of clients with push for long.",
+	Needs: []string{"mod_push"},
+	Start: start,
+})
+
+type options struct {
+	ResumeTimeout time.Duration
+	WakeOnStart   bool
+	WakeOnTimeout bool
+}
+
+// Fields declares the options.
+func (o *options) Fields(f *config.Fields) {
+	f.Duration(&o.ResumeTimeout, "resume_timeout", 72*time.Hour, "How long the broken stream of a client with push can be resumed, until it is told that a text has come: from then on the time that it had before. 0: as long as that of others.")
+	f.Bool(&o.WakeOnStart, "wake_on_start", false, "Push to all clients when the server starts.").Unbuilt()
+	f.Bool(&o.WakeOnTimeout, "wake_on_timeout", true, "Push to a client two minutes before its session ends, if that waits for longer and notify_on of mod_push is all.")
+}
+
+// keeper is the module on one virtual host.
+type keeper struct {
+	options
+	host *modules.Host
+
+	mu   sync.Mutex
+	kept map[*sm.Session]kept
+}
+
+// kept is a session that waits longer than it would.
+type kept struct {
+	before time.Duration // how long it would have waited
+	calm   func()        // its client is not to be woken any more; nil if it never was to be
+}
+
+func start(h *modules.Host, o options) error {
+	if o.ResumeTimeout == 0 {
+		return nil
+	}
+	m := &keeper{options: o, host: h, kept: map[*sm.Session]kept{}}
+	sm.SessionPending.Add(h, hooks.Normal, m.pending)
+	sm.Queued.Add(h, hooks.Normal, m.queued)
+	sm.SessionResumed.Add(h, hooks.Normal, m.restore)
+	sm.Closed.Add(h, hooks.Normal, m.restore)
+	h.OnStop(m.restoreAll)
+	return nil
+}
+
+// pending lets the session of a client that can be woken wait for long.
+func (m *keeper) pending(ctx context.Context, s *sm.Session) {
+	before, ok := s.Waits()
+	if !ok || !push.Wants(s) {
+		return
+	}
+	k := kept{before: before}
+	m.mu.Lock()
+	if m.WakeOnTimeout && m.ResumeTimeout > early {
+		k.calm = m.host.After(m.ResumeTimeout-early, func() { push.Wake.Run(m.host.Context(), m.host.Hooks(), s) })
+	}
+	m.kept[s] = k
+	s.ResumeWithin(m.ResumeTimeout)
+	m.mu.Unlock()
+	// Not before: what comes from now on is heard of by queued.
+	for _, st := range s.Unacknowledged() {
+		if push.IsText(st) {
+			m.restore(ctx, s)
+			return
+		}
+	}
+}
+
+// queued lets a session wait as others do once its client was woken for a text.
+func (m *keeper) queued(ctx context.Context, q sm.Queueing) {
+	if push.Wants(q.Session) && push.IsText(q.Stanza) {
+		m.restore(ctx, q.Session)
+	}
+}
+
+// restore lets a session wait, from now on, as long as others do.
+func (m *keeper) restore(_ context.Context, s *sm.Session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, ok := m.kept[s]
+	if !ok {
+		return
+	}
+	delete(m.kept, s)
+	if k.calm != nil {
+		k.calm()
+	}
+	s.ResumeWithin(k.before)
+}
+
+// restoreAll lets no session wait for long any more.
+func (m *keeper) restoreAll() {
+	m.mu.Lock()
+	var list []*sm.Session
+	for s := range m.kept {
+		list = append(list, s)
+	}
+	m.mu.Unlock()
+	for _, s := range list {
+		m.restore(context.Background(), s)
+	}
+}
