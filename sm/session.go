@@ -53,17 +53,15 @@ func (i ID) After(o ID) bool {
 	switch {
 	case !i.Time.Equal(o.Time):
 		return i.Time.After(o.Time)
-	case i.Node != o.Node:
-		return i.Node > o.Node
+	case i.N != o.N:
+		return i.N > o.N
 	}
-	return i.N > o.N
+	return i.Node > o.Node
 }
 
-// MovedTo is the ID of the session when it goes on on another node: it counts as
-// made after this one, and before whatever was made later.
-func (i ID) MovedTo(node string) ID {
-	return ID{Time: i.Time.Add(time.Microsecond), N: i.N, Node: node}
-}
+// MovedTo is the ID of the session when it goes on on another node: of the same time,
+// by which services know it, but it counts as made after this one.
+func (i ID) MovedTo(node string) ID { return ID{Time: i.Time, N: i.N + 1<<32, Node: node} }
 
 // String is the ID as text: time in microseconds, number, and the node if there
 // are several.

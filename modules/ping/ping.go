@@ -114,7 +114,7 @@ func (p *ping) look(s *sm.Session, w *watch) {
 		p.again(s, w, left)
 		return
 	}
-	if p.probe(s) {
+	if _, waits := s.Waits(); waits || p.probe(s) { // of one that may be resumed it is known that nobody is there
 		p.again(s, w, p.Interval)
 	}
 }

@@ -15,6 +15,7 @@ package push
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 
 	"github.com/gabberd/gabberd/auth"
@@ -97,6 +98,7 @@ func start(h *modules.Host, o options) error {
 	sm.Queued.Add(h, hooks.Normal, m.queued)
 	sm.SessionResumed.Add(h, hooks.Normal, m.came)
 	Wake.Add(h, hooks.Normal, m.wake)
+	enabled.Travels(h, strconv.FormatBool, func(text string) bool { return text == "true" })
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 	auth.Removed.AddElsewhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.cache.Forget(user) })
 	Changed.AddEverywhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.cache.Forget(user) })

@@ -61,6 +61,10 @@ func start(h *modules.Host, o options) error {
 	sm.Queued.Add(h, hooks.Normal, m.queued)
 	sm.SessionResumed.Add(h, hooks.Normal, m.restore)
 	sm.Closed.Add(h, hooks.Normal, m.restore)
+	sm.SessionPacked.Add(h, hooks.First, func(ctx context.Context, l sm.Luggage, s *sm.Session) (sm.Luggage, hooks.Flow) {
+		m.restore(ctx, s) // where it goes on, it is kept anew
+		return l, hooks.Next
+	})
 	h.OnStop(m.restoreAll)
 	return nil
 }
