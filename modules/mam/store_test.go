@@ -25,7 +25,7 @@ func open(t testing.TB, db *storage.DB) store {
 			t.Fatal(err)
 		}
 	}
-	if err := db.Migrate(t.Context(), "gabberd_mam", own); err != nil {
+	if err := db.Migrate(t.Context(), "gabberd_mam", own...); err != nil {
 		t.Fatal(err)
 	}
 	return store{db}
