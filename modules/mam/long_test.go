@@ -151,16 +151,23 @@ type longArchive struct {
 }
 
 func newLong(b *testing.B, v storagetest.Variant, n int64) *longArchive {
+	a := connect(b, v)
+	a.n = n
+	a.fill(b)
+	return a
+}
+
+// connect makes an empty archive.
+func connect(b *testing.B, v storagetest.Variant) *longArchive {
 	o := v.SQL(b)
-	// Filling it takes longer than a query may.
-	a := &longArchive{n: n, made: map[string]*sql.Stmt{}}
+	a := &longArchive{made: map[string]*sql.Stmt{}}
 	a.store = open(b, storagetest.Serve(b, map[string]storage.SQL{storagetest.Host: o}).Host(storagetest.Host))
 	var err error
 	if v.PostgreSQL {
 		a.pg, err = pgx.Connect(b.Context(), fmt.Sprintf("host=%s port=%d user=%s password='%s' dbname=%s sslmode=disable",
 			strings.TrimPrefix(o.Server, "unix:"), o.Port, o.Username, o.Password, o.Database))
 	} else {
-		a.lite, err = sql.Open("sqlite", "file:"+o.Database+"?_pragma=busy_timeout(10000)&_pragma=synchronous(OFF)")
+		a.lite, err = sql.Open("sqlite", "file:"+o.Database+"?_pragma=busy_timeout(10000)&_pragma=synchronous(FULL)&_txlock=immediate")
 	}
 	if err != nil {
 		b.Fatal(err)
@@ -178,7 +185,6 @@ func newLong(b *testing.B, v storagetest.Variant, n int64) *longArchive {
 	if a.lite != nil {
 		a.lite.SetMaxOpenConns(1)
 	}
-	a.fill(b)
 	return a
 }
 
