@@ -77,7 +77,7 @@ const databasePassword = "bench"
 // that is not there yet is made, with the tables of the script, if there is one.
 func (h *house) database(name, script string) (string, error) {
 	if h.postgres == nil {
-		p, err := storagetest.Start("listen_addresses=127.0.0.1")
+		p, err := storagetest.Start("listen_addresses=127.0.0.1", "shared_buffers=128MB") // as it comes
 		if err != nil {
 			return "", fmt.Errorf("PostgreSQL: %w", err)
 		}

@@ -138,7 +138,10 @@ func (a *alteration) change(c Change, before, after *layout) error {
 	case PrimaryKey:
 		return a.primaryKey(c, after)
 	case own:
-		a.say(c.statement(a.dialect, after.flavour))
+		if text := c.statement(a.dialect, after.flavour); text != "" {
+			a.say(text)
+		}
+		return nil
 	}
 	return fmt.Errorf("%T is no change this package makes", c)
 }

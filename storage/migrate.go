@@ -185,7 +185,9 @@ func steps(d dialect, f *found, state *layout, versions []Version) ([]string, er
 			a.say(t.create(d)...)
 		}
 		for _, ix := range now.own[len(state.own):] {
-			a.say(ix.statement(d, now.flavour))
+			if text := ix.statement(d, now.flavour); text != "" {
+				a.say(text)
+			}
 		}
 		return a.out, nil
 	}

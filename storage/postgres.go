@@ -233,10 +233,10 @@ func (e *pgEngine) batch(ctx context.Context, tickets []*Ticket) (at int, err er
 	}
 	defer conn.Release()
 	var b pgx.Batch
-	for _, t := range tickets {
-		for _, s := range t.statements {
-			b.Queue(s.query.text, s.args...)
-		}
+	all := groups(tickets)
+	for i := range all {
+		text, args := all[i].send()
+		b.Queue(text, args...)
 	}
 	answers := conn.SendBatch(ctx, &b)
 	defer func() {
@@ -244,11 +244,9 @@ func (e *pgEngine) batch(ctx context.Context, tickets []*Ticket) (at int, err er
 			err = closing // the commit failed
 		}
 	}()
-	for i, t := range tickets {
-		for range t.statements {
-			if _, err := answers.Exec(); err != nil {
-				return i, err
-			}
+	for i := range all {
+		if _, err := answers.Exec(); err != nil {
+			return all[i].at, err
 		}
 	}
 	return -1, nil

@@ -18,11 +18,12 @@ const (
 
 // query is a text written for one database.
 type query struct {
-	text   string
-	args   []int // for each placeholder: which argument, or -1 for the host
-	want   int   // how many arguments the caller gives
-	writes bool
-	quick  atomic.Int32 // how often it was answered at once; negative: it has taken long
+	text     string
+	args     []int // for each placeholder: which argument, or -1 for the host
+	want     int   // how many arguments the caller gives
+	writes   bool
+	together *together    // if rows of it can be inserted at once
+	quick    atomic.Int32 // how often it was answered at once; negative: it has taken long
 }
 
 // queryCache remembers what was rewritten. Texts come from code, not from
@@ -92,6 +93,9 @@ func rewrite(text string, d dialect, f flavour) (*query, error) {
 		}
 	}
 	r.query.text = r.out.String()
+	if d == postgres {
+		r.query.together = findTogether(r.query.text)
+	}
 	switch first {
 	case "SELECT", "VALUES", "EXPLAIN":
 	case "WITH":
@@ -127,6 +131,7 @@ func (r *rewriter) marker() error {
 	marker := r.in[1:end]
 	r.in = r.in[end+1:]
 	multi := r.flavour == multiHost
+	by, isBy := strings.CutPrefix(marker, "by ")
 	switch alias, condition := strings.CutSuffix(marker, ".host"); {
 	case marker == "server_host,":
 		r.when(multi, "server_host,")
@@ -143,6 +148,8 @@ func (r *rewriter) marker() error {
 	case marker == "?host,", marker == ",?host":
 	case marker == "for update":
 		r.when(r.dialect == postgres, "FOR UPDATE")
+	case isBy && identifier(by):
+		r.when(r.dialect == lite, "INDEXED BY "+by)
 	case marker == "host" && multi:
 		r.out.WriteString("server_host = ")
 		r.place(-1)

@@ -146,6 +146,58 @@ func TestStatementsOfOneTicketGoTogether(t *testing.T) {
 	})
 }
 
+// TestRowsOfOneBatchAreStoredAsTheyAre: rows of two tables in turn, with a number, a
+// literal, bytes, and jobs that are there already.
+func TestRowsOfOneBatchAreStoredAsTheyAre(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		migrate(t, db)
+		if err := db.Migrate(t.Context(), "gabberd_mixed", storage.Version{storage.Table{Name: "gabberd_mixed", Columns: "id bigserial, a text, b bigint, c text", Indexes: "unique(id)"}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Migrate(t.Context(), storage.JobsKeeper, storage.Jobs...); err != nil {
+			t.Fatal(err)
+		}
+		var last *storage.Ticket
+		for i := range 300 {
+			ticket, err := db.QueueWith([]storage.Job{{Queue: "q", Key: fmt.Sprint(i / 2), Data: []byte{0, byte(i), 0xff}}},
+				storage.Statement{Query: `INSERT INTO gabberd_mixed (a, b, c) VALUES (?, ?, 'it')`, Args: []any{`"{ä,\` + fmt.Sprint(i), int64(-i)}},
+				storage.Statement{Query: insert, Args: []any{fmt.Sprint(i), "0", ""}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = ticket
+		}
+		if err := last.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		i := 0
+		err := db.Each(t.Context(), `SELECT a, b, c FROM gabberd_mixed ORDER BY id`, nil, func(r storage.Row) error {
+			var a, c string
+			var b int64
+			if err := r.Scan(&a, &b, &c); err != nil || a != `"{ä,\`+fmt.Sprint(i) || b != int64(-i) || c != "it" {
+				t.Fatalf("row %d is %q, %d, %q: %v", i, a, b, c, err)
+			}
+			i++
+			return nil
+		})
+		if err != nil || i != 300 {
+			t.Errorf("%d rows, %v", i, err)
+		}
+		i = 0
+		err = db.Each(t.Context(), `SELECT data FROM gabberd_jobs ORDER BY id`, nil, func(r storage.Row) error {
+			var data []byte
+			if err := r.Scan(&data); err != nil || string(data) != string([]byte{0, byte(2 * i), 0xff}) {
+				t.Fatalf("job %d is %x: %v", i, data, err)
+			}
+			i++
+			return nil
+		})
+		if err != nil || i != 150 {
+			t.Errorf("%d jobs, %v", i, err)
+		}
+	})
+}
+
 func TestQueueRefusesAtOnce(t *testing.T) {
 	db := storagetest.Open(t)
 	migrate(t, db)

@@ -16,6 +16,8 @@
 //	{r.host}        a condition on the table alias r      r.server_host = ?
 //	{?host}         the host's name, in both flavours     ?
 //	{for update}    locks the rows read in a transaction  FOR UPDATE
+//	{by NAME}       behind a table: the index to use      INDEXED BY NAME, on SQLite, which knows nothing of what is in
+//	                                                      a table and may take a longer way; there must be that index
 //
 // The right column is the multi-host text. In a single-host database the first
 // four vanish and the conditions are true. The value is put in by storage:

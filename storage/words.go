@@ -15,12 +15,13 @@ import (
 // counts by itself and, in a multi-host database, server_host.
 //
 // PostgreSQL keeps the index itself. SQLite cannot do so without changing what
-// other programs do with the table; there it is a table of our own, named like the
-// index. So whoever writes rows adds AddWords to the same ticket, and who removes
-// or empties them DropWords before it in the same transaction (Tx) or ticket (DB); on PostgreSQL these
+// other programs do with the table; there it is a table of our own. So whoever writes
+// rows adds AddWords to the same ticket, and who removes or empties them DropWords
+// before it in the same transaction (Tx) or ticket (DB); on PostgreSQL these
 // are nothing. Rows that others wrote are taken up by FindWords.
 type Words struct {
 	Name   string // begins with gabberd_
+	Index  string // the same, of the index in PostgreSQL
 	Table  string
 	Owner  string // the column that says whose a row is
 	Column string // may be NULL
@@ -38,8 +39,13 @@ func (w Words) apply(l *layout) error {
 }
 
 // separators are what PostgreSQL is to take for white space, so that it finds words
-// and not addresses and paths.
-const separators = `.,:;!/\-_@#%&=+*()[]<>|~"`
+// and not addresses and paths. Other punctuation it takes for that by itself.
+const separators = `.:/\-_@&+<~`
+
+// separating is a regular expression for texts with one of them before anything but
+// a space. To replace them takes about as long as to find the words, and without one
+// PostgreSQL finds the same words in a text as it is.
+const separating = `[.:/\\_@&+<~-]($|[^ ])`
 
 // expression is what PostgreSQL has in the index: the owner and the words.
 func (w Words) expression(f flavour) string {
@@ -47,13 +53,14 @@ func (w Words) expression(f flavour) string {
 	if f == multiHost {
 		owner = hostColumn + " || '/' || " + owner
 	}
-	return fmt.Sprintf(`(array_to_tsvector(ARRAY['u' || md5(%s)]) || to_tsvector('simple'::regconfig, translate(left(coalesce(%s, ''), %d), '%s', '%s')))`,
-		owner, w.Column, maxIndexed, separators, strings.Repeat(" ", len(separators)))
+	text := fmt.Sprintf(`left(coalesce(%s, ''), %d)`, w.Column, maxIndexed)
+	return fmt.Sprintf(`(array_to_tsvector(ARRAY['u' || md5(%s)]) || to_tsvector('simple'::regconfig, CASE WHEN %s ~ '%s' THEN translate(%s, '%s', '%s') ELSE %s END))`,
+		owner, w.Column, separating, text, separators, strings.Repeat(" ", len(separators)), text)
 }
 
 func (w Words) statement(d dialect, f flavour) string {
 	if d == postgres {
-		return "CREATE INDEX IF NOT EXISTS " + w.Name + " ON " + w.Table + " USING gin (" + w.expression(f) + ")"
+		return "CREATE INDEX IF NOT EXISTS " + w.Index + " ON " + w.Table + " USING gin (" + w.expression(f) + ")"
 	}
 	return "CREATE VIRTUAL TABLE IF NOT EXISTS " + w.Name + " USING fts5(owner, words, content='', contentless_delete=1)"
 }

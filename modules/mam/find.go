@@ -75,7 +75,8 @@ func (f filter) where() (string, []any) {
 	case f.with.IsZero():
 	case f.with.IsBare():
 		add(` AND bare_peer = ?`, f.with.String())
-	default:
+	default: // what was said with all of his devices is in order; with one it is not
+		add(` AND bare_peer = ?`, f.with.Bare().String())
 		add(` AND peer = ?`, f.with.String())
 	}
 	if n := max(f.start, f.after+1); n > 1 {
@@ -99,6 +100,16 @@ func (f filter) where() (string, []any) {
 		args = append(args, f.matchArgs...)
 	}
 	return cond.String(), args
+}
+
+// by is the marker of the index that has what was said with somebody in order. With
+// times SQLite would go through what was said with everybody. Words and named
+// messages are found by their own indexes.
+func (f filter) by() string {
+	if f.with.IsZero() || f.named || f.match != "" {
+		return ``
+	}
+	return `{by ` + byPeer.Name + `} `
 }
 
 // narrowed is f with the bounds of a page.
@@ -138,7 +149,7 @@ func (s store) find(ctx context.Context, f filter, p page) (r result, err error)
 		order, args = order+` OFFSET ?`, append(args, int64(skip))
 	}
 	size, full := 0, false
-	err = s.Each(ctx, `SELECT timestamp, xml, peer FROM archive WHERE `+cond+` ORDER BY timestamp`+order, args, func(in storage.Row) error {
+	err = s.Each(ctx, `SELECT timestamp, xml, peer FROM archive `+f.by()+`WHERE `+cond+` ORDER BY timestamp`+order, args, func(in storage.Row) error {
 		x, err := scanRow(in, f.user)
 		if err != nil {
 			return err

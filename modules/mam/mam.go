@@ -37,7 +37,7 @@ var Module = modules.Define("mod_mam", modules.Spec[options]{
 
 // also is the tables besides ejabberd's.
 var also = []modules.Tables{
-	{Keeper: "gabberd_mam", Versions: []storage.Version{own}},
+	{Keeper: "gabberd_mam", Versions: own},
 	{Keeper: storage.JobsKeeper, Versions: storage.Jobs},
 }
 

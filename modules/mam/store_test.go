@@ -25,7 +25,7 @@ func open(t testing.TB, db *storage.DB) store {
 			t.Fatal(err)
 		}
 	}
-	if err := db.Migrate(t.Context(), "gabberd_mam", own); err != nil {
+	if err := db.Migrate(t.Context(), "gabberd_mam", own...); err != nil {
 		t.Fatal(err)
 	}
 	return store{db}
@@ -288,9 +288,10 @@ func TestPagesAreReadAlongAnIndex(t *testing.T) {
 		}
 		for name, f := range map[string]filter{
 			"all": {user: juliet}, "with": {user: juliet, with: romeo}, "with after": {user: juliet, with: romeo, after: 1, end: 1 << 60},
+			"with a device": {user: juliet, with: xmpp.MustParse("romeo@localhost/orchard"), after: 1},
 		} {
 			cond, args := f.where()
-			text := `SELECT timestamp, xml FROM archive WHERE ` + cond + ` ORDER BY timestamp DESC LIMIT ? OFFSET ?`
+			text := `SELECT timestamp, xml FROM archive ` + f.by() + `WHERE ` + cond + ` ORDER BY timestamp DESC LIMIT ? OFFSET ?`
 			var plan []string
 			err := s.Tx(t.Context(), func(tx *storage.Tx) error {
 				pg := strings.Contains(s.String(), "pgsql") || strings.Contains(strings.ToLower(s.String()), "postgres")
@@ -319,6 +320,64 @@ func TestPagesAreReadAlongAnIndex(t *testing.T) {
 			all := strings.Join(plan, "\n")
 			if err != nil || strings.Contains(all, "TEMP B-TREE") || strings.Contains(all, "Sort") {
 				t.Errorf("%s in %s: %v\n%s", name, s, err, all)
+			}
+			if !f.with.IsZero() && !strings.Contains(all, byPeer.Name) {
+				t.Errorf("%s in %s goes through what was said with others:\n%s", name, s, all)
+			}
+		}
+	})
+}
+
+// TestOlderIndexesAreReplaced: an archive that an earlier gabberd has made is
+// searched as well.
+func TestOlderIndexesAreReplaced(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		for _, m := range []struct {
+			keeper   string
+			versions []storage.Version
+		}{{keeper, schema}, {"gabberd_mam", own[:1]}} {
+			if err := db.Migrate(t.Context(), m.keeper, m.versions...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := open(t, db)
+		put(t, s, juliet, romeo, 1)
+		f := filter{user: juliet}
+		f.match, f.matchArgs, _ = s.Matching(words, "juliet", "1")
+		if got := stamps(t, s, f); len(got) != 1 {
+			t.Errorf("found %v", got)
+		}
+	})
+}
+
+// TestWordsBetweenPunctuation are found in whatever they stand.
+func TestWordsBetweenPunctuation(t *testing.T) {
+	texts := map[string]string{
+		"see https://example.net/a/path?q=1#part, please": "example net path 1 part please",
+		"to someone@mail.example.net.":                    "someone mail example",
+		"a half-time <b>bold</b> &amp; x_y ~/home/file":   "half time bold amp x y home file",
+		"-5 +49 1.5 v2.0.1 12:30":                         "5 49 1 v2 0 12 30",
+		"plain, and (simple): \"quoted\" [here]; done!":   "plain simple quoted here done",
+		"end-": "end",
+	}
+	each(t, func(t *testing.T, s store) {
+		n := int64(0)
+		for text, all := range texts {
+			n++
+			st := xmpp.New(xmpp.Message, "chat", romeo, juliet, "m", xmpp.TextEl(nsClient, "body", text))
+			ticket, err := s.add(Storing{User: juliet, Peer: romeo, Direction: sm.In}, st, n, nil)
+			if err == nil {
+				err = ticket.Wait(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for word := range strings.FieldsSeq(all) {
+				f := filter{user: juliet}
+				f.match, f.matchArgs, _ = s.Matching(words, "juliet", word)
+				if !slices.Contains(stamps(t, s, f), n) {
+					t.Errorf("%s is not found in %q", word, text)
+				}
 			}
 		}
 	})
