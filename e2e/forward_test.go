@@ -58,6 +58,7 @@ var writer = modules.Define("mod_test_writer", modules.Spec[noOptions]{Needs: []
 	if err := db.Migrate(h.Context(), "gabberd_test_rows", rows); err != nil {
 		return err
 	}
+	sm.KeepMessages(h.Context(), h, db)
 	first, err := strconv.ParseInt(os.Getenv(writerEnv), 10, 64)
 	if err != nil {
 		err := db.Each(h.Context(), `SELECT stamp FROM gabberd_test_rows`, nil, func(r storage.Row) error {

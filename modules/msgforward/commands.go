@@ -56,7 +56,7 @@ func (m *module) status(ctx context.Context, _ admin.NoArgs) ([]state, error) {
 	out := []state{}
 	for i, f := range m.figures() {
 		// The workers count now and then; an operator wants to know it now.
-		n, err := m.lines[i].counts(ctx)
+		n, err := m.counts(ctx, m.lines[i])
 		if err != nil {
 			return nil, err
 		}
@@ -85,8 +85,8 @@ func (m *module) status(ctx context.Context, _ admin.NoArgs) ([]state, error) {
 func percent(r float64) string { return strconv.FormatFloat(100*r, 'f', 1, 64) + "%" }
 
 // counts is what waits and is dead in all databases.
-func (l *line) counts(ctx context.Context) (sum numbers, err error) {
-	for _, w := range l.workers {
+func (m *module) counts(ctx context.Context, l *line) (sum numbers, err error) {
+	for _, w := range m.crew.of(l) {
 		n, err := w.store.count(ctx)
 		if err != nil {
 			return sum, err
@@ -122,7 +122,7 @@ type deadLetter struct {
 func (m *module) listDead(ctx context.Context, in someDead) ([]deadLetter, error) {
 	out := []deadLetter{}
 	for _, l := range m.lines {
-		for _, w := range l.workers {
+		for _, w := range m.crew.of(l) {
 			letters, err := w.deadLetters(ctx, in.Limit)
 			if err != nil {
 				return nil, err
@@ -158,7 +158,7 @@ func (a which) key() string {
 func (m *module) retry(ctx context.Context, in which) (int64, error) {
 	var sum int64
 	for _, l := range m.lines {
-		for _, w := range l.workers {
+		for _, w := range m.crew.of(l) {
 			n, err := w.revive(ctx, in.key(), time.Now())
 			if err != nil {
 				return sum, err
@@ -175,7 +175,7 @@ func (m *module) retry(ctx context.Context, in which) (int64, error) {
 func (m *module) drop(ctx context.Context, in which) (int64, error) {
 	var sum int64
 	for _, l := range m.lines {
-		for _, w := range l.workers {
+		for _, w := range m.crew.of(l) {
 			n, err := w.store.drop(ctx, dead, in.key())
 			if err != nil {
 				return sum, err

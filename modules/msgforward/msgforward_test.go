@@ -36,6 +36,7 @@ var keeper = modules.Define("mod_test_keeper", modules.Spec[none]{Start: func(h 
 	if err := db.Migrate(h.Context(), "gabberd_test_rows", rows); err != nil {
 		return err
 	}
+	sm.KeepMessages(h.Context(), h, db)
 	sm.UserSend.Add(h, hooks.Normal, func(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (*xmpp.Stanza, hooks.Flow) {
 		if st.Kind != xmpp.Message {
 			return st, hooks.Next
