@@ -139,6 +139,7 @@ func (a *alteration) change(c Change, before, after *layout) error {
 		return a.primaryKey(c, after)
 	case own:
 		a.say(c.statement(a.dialect, after.flavour))
+		return nil
 	}
 	return fmt.Errorf("%T is no change this package makes", c)
 }

@@ -29,7 +29,10 @@ func (j Job) String() string {
 // 1970. The key comes first in the unique index so that no planner takes that
 // index for a way to read a queue in order, which is what id is for.
 //
-// gabberd_job_leases says who works on a queue: beat grows while he lives.
+// gabberd_job_leases says who works on a queue: beat grows while he lives. It has a
+// row for each queue that there has been, until nothing of it is left. waiting and
+// oldest are what its worker has counted last, and low is a number below those of all
+// jobs that wait.
 var Jobs = []Version{{
 	Table{
 		Name: "gabberd_jobs",
@@ -42,6 +45,11 @@ var Jobs = []Version{{
 		Columns: "queue text, server_host text, owner text, beat bigint",
 		Indexes: "unique(queue, server_host)",
 	},
+}, {
+	OwnIndex{Name: "gabberd_jobs_dead", Table: "gabberd_jobs", Columns: "server_host, queue, id", Where: "state = 2"},
+	AddColumn{Table: "gabberd_job_leases", Column: "waiting bigint default"},
+	AddColumn{Table: "gabberd_job_leases", Column: "oldest bigint default"},
+	AddColumn{Table: "gabberd_job_leases", Column: "low bigint default"},
 }}
 
 // JobsKeeper is the name under which Jobs are marked in the database.

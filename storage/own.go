@@ -5,8 +5,9 @@ import "strings"
 // OwnIndex adds an index of ours to a table that another keeper declares, such as
 // one of ejabberd's, which does not mind. It is declared under a keeper of its own,
 // whose tables are made after those of the other. Name begins with gabberd_;
-// columns are written as in Table.
-type OwnIndex struct{ Name, Table, Columns string }
+// columns are written as in Table. With Where it has only the rows for which that
+// holds.
+type OwnIndex struct{ Name, Table, Columns, Where string }
 
 func (c OwnIndex) apply(l *layout) error {
 	l.own = append(l.own, c)
@@ -26,5 +27,9 @@ func (c OwnIndex) statement(_ dialect, f flavour) string {
 			columns = append(columns, name)
 		}
 	}
-	return "CREATE INDEX IF NOT EXISTS " + c.Name + " ON " + c.Table + " (" + strings.Join(columns, ", ") + ")"
+	text := "CREATE INDEX IF NOT EXISTS " + c.Name + " ON " + c.Table + " (" + strings.Join(columns, ", ") + ")"
+	if c.Where != "" {
+		text += " WHERE " + c.Where
+	}
+	return text
 }

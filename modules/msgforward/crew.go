@@ -50,7 +50,7 @@ func (c *crew) of(l *line) []*worker {
 }
 
 // join starts workers in a database, unless there are some.
-func (c *crew) join(db *storage.DB, lines []*line, newWorker func(*line, *storage.DB) *worker) {
+func (c *crew) join(db *storage.DB, lines []*line, newWorker func(*line, *storage.DB) *worker, others *undertaker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended || slices.ContainsFunc(c.dbs, db.Same) {
@@ -63,6 +63,14 @@ func (c *crew) join(db *storage.DB, lines []*line, newWorker func(*line, *storag
 		c.quiet = append(c.quiet, db.OnJobs(w.poke))
 		c.running.Go(func() { w.run(c.ctx) })
 	}
+	c.running.Go(func() { others.run(c.ctx) })
+}
+
+// places is the databases.
+func (c *crew) places() []*storage.DB {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.dbs)
 }
 
 // serve has the jobs in a database worked on.
@@ -70,7 +78,13 @@ func (m *module) serve(ctx context.Context, db *storage.DB) error {
 	if err := db.Migrate(ctx, storage.JobsKeeper, storage.Jobs...); err != nil {
 		return err
 	}
-	m.crew.join(db, m.lines, m.newWorker)
+	for _, l := range m.lines {
+		// By their leases queues are known when their destinations are not.
+		if _, err := (store{db, queueOf(l.name)}).lease(ctx); err != nil {
+			return err
+		}
+	}
+	m.crew.join(db, m.lines, m.newWorker, newUndertaker(m.host, db, m.lines))
 	return nil
 }
 

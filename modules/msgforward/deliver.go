@@ -181,6 +181,7 @@ func (w *worker) succeeded(r result, now time.Time) {
 		w.finishedAt = now
 	}
 	w.finished = append(w.finished, r.ids()...)
+	w.gone += int64(len(r.jobs))
 	for _, x := range r.lanes {
 		x.alone, x.due = false, time.Time{}
 		w.lanes.settle(x, now)
@@ -275,6 +276,7 @@ func (r *retry) tooOld(created int64, at time.Time) bool {
 // died makes dead letters of jobs.
 func (w *worker) died(ids []int64, now time.Time, why string) {
 	w.count.died(w, int64(len(ids)))
+	w.gone += int64(len(ids))
 	for len(ids) > 0 {
 		n := min(len(ids), maxIDs)
 		w.write(change{bury(ids[:n], now, why), ids[:n:n]})

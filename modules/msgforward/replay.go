@@ -90,5 +90,8 @@ func (s store) requeue(ctx context.Context, jobs []storage.Job) (sum int64, err 
 		}
 		return nil
 	})
-	return sum, err
+	if err != nil || sum == 0 {
+		return sum, err
+	}
+	return sum, s.unnote(ctx)
 }

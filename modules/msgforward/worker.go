@@ -15,9 +15,12 @@ const (
 	pollShared   = 250 * time.Millisecond
 	pollAlone    = 10 * time.Second
 	houseEvery   = 5 * time.Second
-	patience     = time.Second     // after an error of the database
-	farewell     = 2 * time.Second // for what is being sent when the module stops
-	overtakeTime = 70 * time.Second
+	patience     = time.Second      // after an error of the database
+	farewell     = 2 * time.Second  // for what is being sent when the module stops
+	overtakeTime = 70 * time.Second // a transaction may last so long
+	overtakeSoon = 10 * time.Second // but hardly any does
+
+	overtakeRounds = 6 // how seldom all of overtakeTime is looked through
 )
 
 // A worker delivers the jobs of one destination out of one database: it reads
@@ -57,6 +60,7 @@ type worker struct {
 	finishedAt time.Time
 	unwritten  []change
 	written    *written
+	gone       int64 // jobs that do not wait any more, since the start
 	house      housekeeping
 }
 
@@ -196,6 +200,9 @@ func (w *worker) nextTime(now time.Time) time.Time {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
+	}
+	if w.house.scans && !w.lanes.full() {
+		soon(now)
 	}
 	soon(w.renewed.Add(w.leaseFor() / 3))
 	if w.Overtakes() {
