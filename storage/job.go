@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -89,6 +90,20 @@ func (db *DB) OnJobs(f func()) (stop func()) { return db.base.jobs.listen(f) }
 // Overtakes reports whether several writers commit to the database at once: then a
 // row may become visible later than one with a higher number.
 func (db *DB) Overtakes() bool { return db.base.engine.dialect() == postgres }
+
+// A JobMark is the highest number of a job that was there at some time. Jobs with
+// lower ones may become visible later where others write, too: when Ended of a later
+// mark has reached Begun of this one, all of those that ever will are.
+type JobMark struct{ ID, Begun, Ended int64 }
+
+// MarkJobs is the mark of now.
+func (db *DB) MarkJobs(ctx context.Context) (m JobMark, err error) {
+	query := `SELECT COALESCE(MAX(id), 0), 0, 0 FROM gabberd_jobs`
+	if db.Overtakes() { // what transactions have begun, and before which all have ended
+		query = `SELECT COALESCE(MAX(id), 0), txid_snapshot_xmax(txid_current_snapshot()), txid_snapshot_xmin(txid_current_snapshot()) FROM gabberd_jobs`
+	}
+	return m, db.Get(ctx, []any{&m.ID, &m.Begun, &m.Ended}, query)
+}
 
 // Same reports whether o is the same database, for whichever host.
 func (db *DB) Same(o *DB) bool { return db.base == o.base }

@@ -20,6 +20,8 @@ const (
 	overtakeTime = 70 * time.Second // a transaction may last so long
 	overtakeSoon = 10 * time.Second // but hardly any does
 
+	markEvery = 5 * time.Millisecond // while transactions that have begun are waited for
+
 	overtakeRounds = 6 // how seldom all of overtakeTime is looked through
 )
 
@@ -47,6 +49,7 @@ type worker struct {
 	lanes    *lanes
 	cursor   int64 // number of the last job that was read
 	end      bool  // there were no more
+	marks    []jobMark
 	span     int64 // of numbers in a query
 	notUntil time.Time
 	circuit  circuit
@@ -142,6 +145,7 @@ func (w *worker) acquire(ctx context.Context, first bool) bool {
 // reset forgets what was in memory.
 func (w *worker) reset() {
 	w.lanes, w.cursor, w.span, w.end, w.notUntil = newLanes(), 0, firstSpan, false, time.Time{}
+	w.marks = nil
 	w.sending, w.inflight, w.finished = map[int64]bool{}, 0, nil
 	w.results = make(chan result, w.d.Concurrency)
 	w.written, w.unwritten = new(written), nil
