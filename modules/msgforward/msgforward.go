@@ -57,10 +57,7 @@ type line struct {
 }
 
 func start(h *modules.Host, o options) error {
-	all, err := o.all()
-	if err != nil {
-		return err
-	}
+	all := o.all()
 	m := &module{host: h}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		l, err := m.open(name, all[name])
