@@ -65,7 +65,7 @@ func (s store) countIn(ctx context.Context, from, to int64) (n numbers, err erro
 
 // countDead counts dead letters, up to maxDead.
 func (s store) countDead(ctx context.Context) (n int64, err error) {
-	err = s.Get(ctx, []any{&n}, `SELECT COUNT(*) FROM (SELECT id FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 2 LIMIT ?) AS letters`,
+	err = s.Get(ctx, []any{&n}, `SELECT COUNT(*) FROM (SELECT id FROM gabberd_jobs WHERE {host} AND queue = ? AND died > 0 LIMIT ?) AS letters`,
 		s.queue, int64(maxDead))
 	return n, err
 }

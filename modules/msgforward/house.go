@@ -226,6 +226,9 @@ func (w *worker) clean(ctx context.Context, now time.Time) {
 		if _, err := w.forget(ctx, done, old, h.cleaned, upto); err != nil {
 			return
 		}
+		if !h.swept && w.index(ctx, h.cleaned, upto) != nil {
+			return
+		}
 		if w.d.KeepDead != config.Infinity {
 			n, err := w.forget(ctx, dead, now.Add(-w.d.KeepDead), h.cleaned, upto)
 			if err != nil {

@@ -17,7 +17,7 @@ type letter struct {
 // deadLetters is the newest dead letters.
 func (s store) deadLetters(ctx context.Context, limit int) ([]letter, error) {
 	var out []letter
-	err := s.Each(ctx, `SELECT `+jobColumns+`, error FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 2 ORDER BY id DESC LIMIT ?`,
+	err := s.Each(ctx, `SELECT `+jobColumns+`, error FROM gabberd_jobs WHERE {host} AND queue = ? AND died > 0 ORDER BY id DESC LIMIT ?`,
 		[]any{s.queue, int64(limit)}, func(row storage.Row) error {
 			var l letter
 			err := row.Scan(&l.id, &l.key, &l.group, &l.data, &l.tries, &l.at, &l.created, &l.why)
@@ -37,7 +37,7 @@ func (s store) isDead(ctx context.Context, key string) (bool, error) {
 // deadIDs is the numbers of the first dead letters behind a number, or of the one with
 // that key.
 func (s store) deadIDs(ctx context.Context, key string, after int64, limit int) (out []int64, err error) {
-	query, args := `SELECT id FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 2 AND id > ?`, []any{s.queue, after}
+	query, args := `SELECT id FROM gabberd_jobs WHERE {host} AND queue = ? AND died > 0 AND id > ?`, []any{s.queue, after}
 	if key != "" {
 		query, args = query+` AND key = ?`, append(args, key)
 	}
@@ -72,7 +72,7 @@ func (s store) revive(ctx context.Context, key string, now time.Time) (int64, er
 	n, err := s.forDead(ctx, key, func(ids []int64) storage.Statement {
 		in, args := idList(ids)
 		return storage.Statement{
-			Query: `UPDATE gabberd_jobs SET state = 0, tries = 0, at = 0, error = '', created = ? WHERE state = 2 AND ` + in,
+			Query: `UPDATE gabberd_jobs SET state = 0, died = 0, tries = 0, at = 0, error = '', created = ? WHERE state = 2 AND ` + in,
 			Args:  append([]any{now.UnixMicro()}, args...),
 		}
 	})
@@ -88,4 +88,10 @@ func (s store) dropDead(ctx context.Context, key string) (int64, error) {
 		in, args := idList(ids)
 		return storage.Statement{Query: `DELETE FROM gabberd_jobs WHERE state = 2 AND ` + in, Args: args}
 	})
+}
+
+// index has dead letters of an older gabberd listed, which has not noted when they died.
+func (s store) index(ctx context.Context, from, to int64) error {
+	_, err := s.Exec(ctx, `UPDATE gabberd_jobs SET died = at WHERE {host} AND queue = ? AND state = 2 AND died = 0 AND at > 0 AND id > ? AND id <= ?`, s.queue, from, to)
+	return err
 }

@@ -159,7 +159,7 @@ func idList(ids []int64) (string, []any) {
 func finish(ids []int64, now time.Time) storage.Statement {
 	in, args := idList(ids)
 	return storage.Statement{
-		Query: `UPDATE gabberd_jobs SET state = 1, data = ?, grp = '', error = '', at = ? WHERE ` + in,
+		Query: `UPDATE gabberd_jobs SET state = 1, died = 0, data = ?, grp = '', error = '', at = ? WHERE ` + in,
 		Args:  append([]any{[]byte{}, now.UnixMicro()}, args...),
 	}
 }
@@ -177,8 +177,8 @@ func postpone(ids []int64, at time.Time, why string) storage.Statement {
 func bury(ids []int64, now time.Time, why string) storage.Statement {
 	in, args := idList(ids)
 	return storage.Statement{
-		Query: `UPDATE gabberd_jobs SET state = 2, at = ?, error = ? WHERE state = 0 AND ` + in,
-		Args:  append([]any{now.UnixMicro(), why}, args...),
+		Query: `UPDATE gabberd_jobs SET state = 2, at = ?, died = ?, error = ? WHERE state = 0 AND ` + in,
+		Args:  append([]any{now.UnixMicro(), now.UnixMicro(), why}, args...),
 	}
 }
 

@@ -152,8 +152,8 @@ func (u *undertaker) empty(ctx context.Context, s store, owner string, now time.
 		if mine, err := s.renew(ctx, owner); !mine || err != nil {
 			return died, true, err
 		}
-		n, err := s.Exec(ctx, `UPDATE gabberd_jobs SET state = 2, at = ?, error = ? WHERE {host} AND queue = ? AND state = 0 AND id > ? AND id <= ?`,
-			now.UnixMicro(), gone, s.queue, at, upto)
+		n, err := s.Exec(ctx, `UPDATE gabberd_jobs SET state = 2, at = ?, died = ?, error = ? WHERE {host} AND queue = ? AND state = 0 AND id > ? AND id <= ?`,
+			now.UnixMicro(), now.UnixMicro(), gone, s.queue, at, upto)
 		if died += n; err != nil {
 			return died, true, err
 		}
