@@ -62,6 +62,14 @@ func decodeAll(n *Node, what noun, other rest, ds ...Declarer) (mistakes, warnin
 			note(n, missing(n, info.Name, what))
 		}
 	}
+	for _, check := range f.wholes {
+		if len(mistakes) > 0 {
+			break
+		}
+		if err := check(); err != nil {
+			note(n, n.mistake(err.Error()))
+		}
+	}
 	return mistakes, warnings
 }
 

@@ -32,7 +32,15 @@ const Infinity = time.Duration(math.MaxInt64)
 const Unlimited = math.MaxInt
 
 // Fields collects what a Declarer says, in order.
-type Fields struct{ list []field }
+type Fields struct {
+	list   []field
+	wholes []func() error
+}
+
+// Whole declares what must hold between options: f is called when all of them are
+// decoded and none had a mistake. Its error is a sentence, which is reported at the
+// place of the map that they are in.
+func (f *Fields) Whole(check func() error) { f.wholes = append(f.wholes, check) }
 
 // A field is a Field of any type.
 type field interface {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -30,7 +31,7 @@ import (
 )
 
 // writerEnv makes this test program a gabberd that stores messages by itself: the
-// stamp of the first, or `list` to print those that are stored.
+// stamp of the first, FIRST:COUNT for so many, or `list` to print those that are stored.
 const writerEnv = "GABBERD_TEST_WRITER"
 
 func TestMain(m *testing.M) {
@@ -58,7 +59,13 @@ var writer = modules.Define("mod_test_writer", modules.Spec[noOptions]{Needs: []
 	if err := db.Migrate(h.Context(), "gabberd_test_rows", rows); err != nil {
 		return err
 	}
-	first, err := strconv.ParseInt(os.Getenv(writerEnv), 10, 64)
+	sm.KeepMessages(h.Context(), h, db)
+	from, count, few := strings.Cut(os.Getenv(writerEnv), ":")
+	last := int64(math.MaxInt64)
+	first, err := strconv.ParseInt(from, 10, 64)
+	if n, wrong := strconv.ParseInt(count, 10, 64); few && wrong == nil {
+		last = first + n - 1
+	}
 	if err != nil {
 		err := db.Each(h.Context(), `SELECT stamp FROM gabberd_test_rows`, nil, func(r storage.Row) error {
 			var n int64
@@ -70,9 +77,9 @@ var writer = modules.Define("mod_test_writer", modules.Spec[noOptions]{Needs: []
 		return err
 	}
 	go func() {
-		for n := first; h.Context().Err() == nil; n++ {
+		for n := first; h.Context().Err() == nil && n <= last; n++ {
 			storeOne(h, db, n)
-			if n%8 == 0 {
+			if n%8 == 0 || few {
 				time.Sleep(time.Millisecond)
 			}
 		}
@@ -80,9 +87,13 @@ var writer = modules.Define("mod_test_writer", modules.Spec[noOptions]{Needs: []
 	return nil
 }})
 
-// storeOne stores a message in two rows.
+// writers is how far apart the stamps of different writers are, whose conversations are
+// different ones.
+const writers = 1_000_000_000
+
+// storeOne stores a message.
 func storeOne(h *modules.Host, db *storage.DB, n int64) {
-	from, to := xmpp.MustParse("romeo@localhost/x"), xmpp.MustParse(fmt.Sprintf("friend%d@localhost", n%5))
+	from, to := xmpp.MustParse("romeo@localhost/x"), xmpp.MustParse(fmt.Sprintf("friend%dof%d@localhost", n%5, n/writers))
 	st := xmpp.NewMessage("chat", from, to, xmpp.TextEl(xmpp.NSClient, "body", "x")).WithStamp(n)
 	jobs := sm.Storing.Run(h.Context(), h.Hooks(), nil, sm.Storage{Table: "archive", User: from.Bare(), Peer: to, Direction: sm.Out, Stanza: st})
 	t, err := db.QueueWith(jobs, storage.Statement{Query: `INSERT INTO gabberd_test_rows ({server_host,} stamp) VALUES ({?host,} ?)`, Args: []any{n}})
@@ -149,7 +160,7 @@ func TestForwardingSurvivesKills(t *testing.T) {
 }
 
 // killable is a configuration for a server that forwards to url.
-func killable(t *testing.T, v storagetest.Variant, url string) string {
+func killable(t *testing.T, v storagetest.Variant, url string, more ...options) string {
 	t.Helper()
 	o := options{
 		"loglevel": "error", "hosts": []any{"localhost"}, "listen": []any{},
@@ -161,6 +172,9 @@ func killable(t *testing.T, v storagetest.Variant, url string) string {
 			"sql_port": db.Port, "sql_username": db.Username, "sql_password": db.Password, "sql_pool_size": 3} {
 			o[name] = value
 		}
+	}
+	for _, m := range more {
+		maps.Copy(o, m)
 	}
 	file := filepath.Join(t.TempDir(), "ejabberd.yml")
 	if err := os.WriteFile(file, []byte(o.text(t)), 0o600); err != nil {

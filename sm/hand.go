@@ -178,6 +178,12 @@ func handPrivacy(ctx context.Context, words []string) (bool, PrivacyCheck, error
 	return true, p, nil
 }
 
+// handStores reads the word HOST.
+func handStores(ctx context.Context, words []string) ([]*storage.DB, xmpp.JID, error) {
+	j, err := handJID(ctx, words)
+	return nil, j, err
+}
+
 // handStoring reads the words USER in|out TABLE STANZA.
 func handStoring(ctx context.Context, words []string) ([]storage.Job, Storage, error) {
 	var w Storage

@@ -1,6 +1,8 @@
 package sm
 
 import (
+	"context"
+
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/storage"
 	"github.com/gabberd/gabberd/xmpp"
@@ -90,6 +92,24 @@ var (
 // written together with the message, so that both are there or neither is
 // (storage.DB.QueueWith). It runs on the goroutine of the message's sender.
 var Storing = hooks.NewFold[[]storage.Job, Storage]("msg_forward", "A message is about to be written to the database. Handlers add jobs, which are written with it.").ByHand("USER in|out TABLE STANZA", handStoring)
+
+// Stores and StoreOpened are about the databases in which a virtual host keeps
+// messages: jobs are written there, too, so that whoever works on them must know.
+// Modules that run Storing say where by KeepMessages.
+var (
+	Stores      = hooks.NewFold[[]*storage.DB, xmpp.JID]("message_stores", "In which databases does this host keep messages?").ByHand("HOST", handStores)
+	StoreOpened = hooks.NewEvent[*storage.DB]("message_store_opened", "A module has started that keeps messages in this database.")
+)
+
+// KeepMessages says that a module keeps messages of its virtual host in db, until it
+// stops. To be called before the first of them is stored; it may wait for the
+// database.
+func KeepMessages(ctx context.Context, o hooks.Owner, db *storage.DB) {
+	Stores.Add(o, hooks.Normal, func(_ context.Context, l []*storage.DB, _ xmpp.JID) ([]*storage.DB, hooks.Flow) {
+		return append(l, db), hooks.Next
+	})
+	StoreOpened.Run(ctx, o.Hooks(), db)
+}
 
 // A Storage is a message on its way to the database.
 type Storage struct {

@@ -17,7 +17,7 @@ type engine interface {
 	begin(ctx context.Context) (transaction, error)
 	// batch runs the statements of all tickets in one transaction. With an
 	// error nothing is stored; at is the ticket that failed, or -1.
-	batch(ctx context.Context, tickets []*Ticket) (at int, err error)
+	batch(ctx context.Context, tickets []*Ticket, last *bound) (at int, err error)
 	// reshape runs f in a transaction in which tables may be rebuilt, and in
 	// which no other node of ours does the same.
 	reshape(ctx context.Context, f func(session) error) error

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,9 +28,14 @@ func (j Job) String() string {
 // only its key is still remembered, 2 when it was given up. at is when it may be
 // tried again, was done, or was given up; at and created are microseconds since
 // 1970. The key comes first in the unique index so that no planner takes that
-// index for a way to read a queue in order, which is what id is for.
+// index for a way to read a queue in order, which is what id is for. died is 0 unless a
+// job was given up: an index of those with state 2 would have to be looked at whenever a
+// job is done, and keep PostgreSQL from writing its row within the page (HOT).
 //
-// gabberd_job_leases says who works on a queue: beat grows while he lives.
+// gabberd_job_leases says who works on a queue: beat grows while he lives. It has a
+// row for each queue that there has been, until nothing of it is left. waiting and
+// oldest are what its worker has counted last, and low is a number below those of all
+// jobs that wait.
 var Jobs = []Version{{
 	Table{
 		Name: "gabberd_jobs",
@@ -42,6 +48,12 @@ var Jobs = []Version{{
 		Columns: "queue text, server_host text, owner text, beat bigint",
 		Indexes: "unique(queue, server_host)",
 	},
+}, {
+	AddColumn{Table: "gabberd_jobs", Column: "died bigint default"},
+	OwnIndex{Name: "gabberd_jobs_dead", Table: "gabberd_jobs", Columns: "server_host, queue, id", Where: "died > 0"},
+	AddColumn{Table: "gabberd_job_leases", Column: "waiting bigint default"},
+	AddColumn{Table: "gabberd_job_leases", Column: "oldest bigint default"},
+	AddColumn{Table: "gabberd_job_leases", Column: "low bigint default"},
 }}
 
 // JobsKeeper is the name under which Jobs are marked in the database.
@@ -61,16 +73,73 @@ func (db *DB) QueueWith(jobs []Job, statements ...Statement) (*Ticket, error) {
 		return nil, fmt.Errorf("%s has no tables for jobs: the module that makes them uses another db_type", db)
 	}
 	now := time.Now().UnixMicro()
-	statements = statements[:len(statements):len(statements)]
-	for _, j := range jobs {
-		statements = append(statements, Statement{insertJob, []any{j.Queue, j.Key, j.Group, j.Data, now}})
+	var t *Ticket
+	var err error
+	if db.base.engine.dialect() == postgres {
+		list := make([]boundJob, len(jobs))
+		for i, j := range jobs {
+			list[i] = boundJob{j, db.host, now}
+		}
+		t, err = db.queue(statements, list)
+	} else {
+		statements = statements[:len(statements):len(statements)]
+		for _, j := range jobs {
+			statements = append(statements, Statement{insertJob, []any{j.Queue, j.Key, j.Group, j.Data, now}})
+		}
+		t, err = db.queue(statements, nil)
 	}
-	t, err := db.QueueAll(statements...)
 	if err != nil {
 		return nil, err
 	}
 	t.Then(db.base.jobs.committed)
 	return t, nil
+}
+
+// boundJob is a job of a host, made at some time.
+type boundJob struct {
+	Job
+	host    string
+	created int64
+}
+
+// Jobs of all tickets of a transaction are one statement: one for each of them would
+// cost PostgreSQL as much as the messages do.
+const (
+	insertJobs = `INSERT INTO gabberd_jobs (queue, key, grp, data, created)
+	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[]) ON CONFLICT DO NOTHING`
+	insertHostJobs = `INSERT INTO gabberd_jobs (queue, key, grp, data, created, server_host)
+	SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[], $6::text[]) ON CONFLICT DO NOTHING`
+)
+
+// jobStatement writes the jobs of tickets, in their order and each key of a queue once;
+// nil if there is none.
+func jobStatement(f flavour, tickets []*Ticket) *bound {
+	type key struct{ host, queue, key string }
+	var seen map[key]bool
+	var queues, keys, groups, hosts []string
+	var data [][]byte
+	var created []int64
+	for _, t := range tickets {
+		for _, j := range t.jobs {
+			k := key{j.host, j.Queue, j.Key}
+			if seen[k] {
+				continue
+			}
+			if seen == nil {
+				seen = map[key]bool{}
+			}
+			seen[k] = true
+			queues, keys, groups, hosts = append(queues, j.Queue), append(keys, j.Key), append(groups, j.Group), append(hosts, j.host)
+			data, created = append(data, j.Data), append(created, j.created)
+		}
+	}
+	switch {
+	case len(queues) == 0:
+		return nil
+	case f == multiHost:
+		return &bound{&query{text: insertHostJobs, writes: true}, []any{queues, keys, groups, data, created, hosts}}
+	}
+	return &bound{&query{text: insertJobs, writes: true}, []any{queues, keys, groups, data, created}}
 }
 
 // OnJobs has f called when jobs were committed by this server, whichever queue they
@@ -81,6 +150,20 @@ func (db *DB) OnJobs(f func()) (stop func()) { return db.base.jobs.listen(f) }
 // Overtakes reports whether several writers commit to the database at once: then a
 // row may become visible later than one with a higher number.
 func (db *DB) Overtakes() bool { return db.base.engine.dialect() == postgres }
+
+// A JobMark is the highest number of a job that was there at some time. Jobs with
+// lower ones may become visible later where others write, too: when Ended of a later
+// mark has reached Begun of this one, all of those that ever will are.
+type JobMark struct{ ID, Begun, Ended int64 }
+
+// MarkJobs is the mark of now.
+func (db *DB) MarkJobs(ctx context.Context) (m JobMark, err error) {
+	query := `SELECT COALESCE(MAX(id), 0), 0, 0 FROM gabberd_jobs`
+	if db.Overtakes() { // what transactions have begun, and before which all have ended
+		query = `SELECT COALESCE(MAX(id), 0), txid_snapshot_xmax(txid_current_snapshot()), txid_snapshot_xmin(txid_current_snapshot()) FROM gabberd_jobs`
+	}
+	return m, db.Get(ctx, []any{&m.ID, &m.Begun, &m.Ended}, query)
+}
 
 // Same reports whether o is the same database, for whichever host.
 func (db *DB) Same(o *DB) bool { return db.base == o.base }

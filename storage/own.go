@@ -5,8 +5,9 @@ import "strings"
 // OwnIndex adds an index of ours to a table that another keeper declares, such as
 // one of ejabberd's, which does not mind. It is declared under a keeper of its own,
 // whose tables are made after those of the other. Name begins with gabberd_;
-// columns are written as in Table.
-type OwnIndex struct{ Name, Table, Columns string }
+// columns are written as in Table. With Where it has only the rows for which that
+// holds.
+type OwnIndex struct{ Name, Table, Columns, Where string }
 
 func (c OwnIndex) apply(l *layout) error {
 	l.own = append(l.own, c)
@@ -20,7 +21,11 @@ type own interface {
 }
 
 func (c OwnIndex) statement(_ dialect, f flavour) string {
-	return "CREATE INDEX IF NOT EXISTS " + c.Name + " ON " + c.Table + " (" + strings.Join(columnsOn(c.Columns, f), ", ") + ")"
+	text := "CREATE INDEX IF NOT EXISTS " + c.Name + " ON " + c.Table + " (" + strings.Join(columnsOn(c.Columns, f), ", ") + ")"
+	if c.Where != "" {
+		text += " WHERE " + c.Where
+	}
+	return text
 }
 
 // columnsOn are the columns of a list that tables of that flavour have.

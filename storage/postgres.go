@@ -226,7 +226,7 @@ func (e *pgEngine) lost(ctx context.Context, conn *pgxpool.Conn, err error, harm
 }
 
 // batch sends all statements at once, which PostgreSQL makes one transaction.
-func (e *pgEngine) batch(ctx context.Context, tickets []*Ticket) (at int, err error) {
+func (e *pgEngine) batch(ctx context.Context, tickets []*Ticket, last *bound) (at int, err error) {
 	conn, err := e.pool.acquire(ctx)
 	if err != nil {
 		return -1, err
@@ -237,6 +237,9 @@ func (e *pgEngine) batch(ctx context.Context, tickets []*Ticket) (at int, err er
 	for i := range all {
 		text, args := all[i].send()
 		b.Queue(text, args...)
+	}
+	if last != nil {
+		b.Queue(last.query.text, last.args...)
 	}
 	answers := conn.SendBatch(ctx, &b)
 	defer func() {
@@ -249,7 +252,10 @@ func (e *pgEngine) batch(ctx context.Context, tickets []*Ticket) (at int, err er
 			return all[i].at, err
 		}
 	}
-	return -1, nil
+	if last != nil {
+		_, err = answers.Exec()
+	}
+	return -1, err
 }
 
 // schemaLock is the number of the lock under which tables are made.

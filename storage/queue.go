@@ -50,7 +50,13 @@ func (db *DB) Queue(query string, args ...any) (*Ticket, error) {
 // QueueAll is Queue for statements that must happen altogether or not at all.
 // The arguments must not be changed afterwards.
 func (db *DB) QueueAll(statements ...Statement) (*Ticket, error) {
-	t := &Ticket{statements: make([]bound, 0, len(statements))}
+	return db.queue(statements, nil)
+}
+
+// queue queues statements, and jobs that are written behind all statements of the
+// transaction.
+func (db *DB) queue(statements []Statement, jobs []boundJob) (*Ticket, error) {
+	t := &Ticket{jobs: jobs, statements: make([]bound, 0, len(statements))}
 	for _, s := range statements {
 		q, args, err := db.bind(s.Query, s.Args)
 		if err != nil {
@@ -58,6 +64,9 @@ func (db *DB) QueueAll(statements ...Statement) (*Ticket, error) {
 		}
 		t.statements = append(t.statements, bound{q, args})
 		t.size += weight(args)
+	}
+	for _, j := range jobs {
+		t.size += len(j.Queue) + len(j.Key) + len(j.Group) + len(j.Data) + 64
 	}
 	if err := db.base.queue.add(t); err != nil {
 		return nil, err
@@ -213,7 +222,7 @@ func (q *queue) attempt(batch []*Ticket) (at int, err error) {
 	told := false
 	for {
 		ctx, cancel := q.base.bound(q.life)
-		at, err = q.base.engine.batch(ctx, batch)
+		at, err = q.base.engine.batch(ctx, batch, jobStatement(q.base.flavour, batch))
 		err = q.base.failure(ctx, err)
 		late := ctx.Err() != nil
 		cancel()

@@ -188,7 +188,7 @@ func (e *sqliteEngine) begin(ctx context.Context) (transaction, error) {
 	return &liteTx{tx: tx, statements: &e.writer, own: map[string]*sql.Stmt{}}, nil
 }
 
-func (e *sqliteEngine) batch(ctx context.Context, tickets []*Ticket) (int, error) {
+func (e *sqliteEngine) batch(ctx context.Context, tickets []*Ticket, _ *bound) (int, error) {
 	for i, ticket := range tickets {
 		for _, s := range ticket.statements {
 			if _, err := e.writer.prepare(ctx, s.query.text); err != nil {

@@ -21,6 +21,7 @@ type Ticket struct {
 	then    []func(error)
 
 	statements []bound
+	jobs       []boundJob
 	size       int
 }
 
@@ -78,7 +79,7 @@ func (t *Ticket) settle(err error) {
 	t.mu.Lock()
 	t.settled, t.err = true, err
 	then := t.then
-	t.then, t.statements = nil, nil
+	t.then, t.statements, t.jobs = nil, nil, nil
 	if t.done != nil {
 		close(t.done)
 	}

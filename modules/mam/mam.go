@@ -94,6 +94,7 @@ func start(h *modules.Host, o options) error {
 	m := &mam{options: o, host: h, store: store{db},
 		prefs: modules.NewCache(h.CacheOf(o.Backend), maxCached, prefs.weigh)}
 	h.OnStop(m.later.Close)
+	sm.KeepMessages(h.Context(), h, db)
 	var cancel context.CancelFunc
 	m.life, cancel = context.WithCancel(h.Context())
 	h.OnStop(cancel) // before close, which waits: last added, first done

@@ -55,7 +55,7 @@ func (m *mam) scan(ctx context.Context, before Scanned, in Scanning) (Scanned, h
 				list = append(list, w)
 			}
 		}
-		if err := in.Take(list); err != nil {
+		if err := in.Take(m.store.DB, list); err != nil {
 			return Scanned{err}, hooks.Next
 		}
 		last = page[len(page)-1]
@@ -93,7 +93,7 @@ type Scanned struct{ Err error } // why not everything was read
 // A Scanning reads what all users of a host have archived in a time.
 type Scanning struct {
 	Since, Until time.Time
-	Take         func([]sm.Storage) error // is given some at a time, in order; an error ends it
+	Take         func(*storage.DB, []sm.Storage) error // is given some at a time, in order, and where they are kept; an error ends it
 }
 
 // String is the time, for traces.

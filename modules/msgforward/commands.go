@@ -3,7 +3,9 @@ package msgforward
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,7 +58,7 @@ func (m *module) status(ctx context.Context, _ admin.NoArgs) ([]state, error) {
 	out := []state{}
 	for i, f := range m.figures() {
 		// The workers count now and then; an operator wants to know it now.
-		n, err := m.lines[i].counts(ctx)
+		n, err := m.counts(ctx, m.lines[i])
 		if err != nil {
 			return nil, err
 		}
@@ -85,16 +87,13 @@ func (m *module) status(ctx context.Context, _ admin.NoArgs) ([]state, error) {
 func percent(r float64) string { return strconv.FormatFloat(100*r, 'f', 1, 64) + "%" }
 
 // counts is what waits and is dead in all databases.
-func (l *line) counts(ctx context.Context) (sum numbers, err error) {
-	for _, w := range l.workers {
+func (m *module) counts(ctx context.Context, l *line) (sum numbers, err error) {
+	for _, w := range m.crew.of(l) {
 		n, err := w.store.count(ctx)
 		if err != nil {
 			return sum, err
 		}
-		sum.waiting, sum.dead = sum.waiting+n.waiting, sum.dead+n.dead
-		if n.waiting > 0 && (sum.oldest == 0 || n.oldest < sum.oldest) {
-			sum.oldest = n.oldest
-		}
+		sum.add(n)
 	}
 	return sum, nil
 }
@@ -121,23 +120,35 @@ type deadLetter struct {
 
 func (m *module) listDead(ctx context.Context, in someDead) ([]deadLetter, error) {
 	out := []deadLetter{}
+	var list []store
 	for _, l := range m.lines {
-		for _, w := range l.workers {
-			letters, err := w.deadLetters(ctx, in.Limit)
-			if err != nil {
-				return nil, err
-			}
-			for _, x := range letters {
-				d := deadLetter{ID: x.key, Host: m.host.Domain, Destination: l.name, Tries: x.tries, Why: x.why,
-					Stored: time.UnixMicro(x.created).UTC().Format(time.RFC3339), Died: time.UnixMicro(x.died).UTC().Format(time.RFC3339)}
-				if e, err := decode(x.data); err == nil {
-					d.From, d.To = e.stanza.From.String(), e.stanza.To.String()
-				}
-				out = append(out, d)
-			}
+		for _, w := range m.crew.of(l) {
+			list = append(list, w.store)
+		}
+	}
+	others, err := m.abandoned(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range append(list, others...) {
+		letters, err := s.deadLetters(ctx, in.Limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range letters {
+			out = append(out, m.letter(s.destination(), x))
 		}
 	}
 	return out, nil
+}
+
+func (m *module) letter(destination string, x letter) deadLetter {
+	d := deadLetter{ID: x.key, Host: m.host.Domain, Destination: destination, Tries: x.tries, Why: x.why,
+		Stored: time.UnixMicro(x.created).UTC().Format(time.RFC3339), Died: time.UnixMicro(x.died).UTC().Format(time.RFC3339)}
+	if e, err := decode(x.data); err == nil {
+		d.From, d.To = e.stanza.From.String(), e.stanza.To.String()
+	}
+	return d
 }
 
 type which struct{ ID string }
@@ -158,7 +169,7 @@ func (a which) key() string {
 func (m *module) retry(ctx context.Context, in which) (int64, error) {
 	var sum int64
 	for _, l := range m.lines {
-		for _, w := range l.workers {
+		for _, w := range m.crew.of(l) {
 			n, err := w.revive(ctx, in.key(), time.Now())
 			if err != nil {
 				return sum, err
@@ -168,22 +179,57 @@ func (m *module) retry(ctx context.Context, in which) (int64, error) {
 	}
 	if sum > 0 {
 		Revived.Run(ctx, m.host.Hooks(), m.host.JID)
+		return sum, nil
+	}
+	list, err := m.abandoned(ctx)
+	for _, s := range list {
+		dead, err := s.isDead(ctx, in.key())
+		if err != nil {
+			return 0, err
+		}
+		if dead {
+			return 0, admin.Failed.With("%s has no destination %s any more: configure it again to try its messages, or drop them", m.host.Domain, s.destination())
+		}
+	}
+	return 0, err
+}
+
+func (m *module) drop(ctx context.Context, in which) (int64, error) {
+	list, err := m.abandoned(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, l := range m.lines {
+		for _, w := range m.crew.of(l) {
+			list = append(list, w.store)
+		}
+	}
+	var sum int64
+	for _, s := range list {
+		n, err := s.dropDead(ctx, in.key())
+		if sum += n; err != nil {
+			return sum, err
+		}
 	}
 	return sum, nil
 }
 
-func (m *module) drop(ctx context.Context, in which) (int64, error) {
-	var sum int64
+// abandoned is the queues of destinations that are not configured any more, in order.
+func (m *module) abandoned(ctx context.Context) (out []store, err error) {
+	ours := map[string]bool{}
 	for _, l := range m.lines {
-		for _, w := range l.workers {
-			n, err := w.store.drop(ctx, dead, in.key())
-			if err != nil {
-				return sum, err
-			}
-			sum += n
+		ours[queueOf(l.name)] = true
+	}
+	for _, db := range m.crew.places() {
+		found, err := strangers(ctx, db, ours)
+		if err != nil {
+			return nil, err
+		}
+		for _, queue := range slices.Sorted(maps.Keys(found)) {
+			out = append(out, store{db, queue})
 		}
 	}
-	return sum, nil
+	return out, nil
 }
 
 type toDestination struct{ Destination string }

@@ -20,7 +20,7 @@ func (w *worker) load(ctx context.Context, now time.Time) {
 	if w.end || now.Before(w.notUntil) || w.lanes.full() {
 		return
 	}
-	last, err := w.last(ctx)
+	last, err := w.settled(ctx, now)
 	for err == nil && w.cursor < last && !w.lanes.full() {
 		var page []*job
 		upto := min(w.cursor+w.span, last)
@@ -42,6 +42,34 @@ func (w *worker) load(ctx context.Context, now time.Time) {
 		return
 	}
 	w.end, w.house.polled = w.cursor >= last, now
+	if w.end && len(w.marks) > 0 {
+		w.end, w.notUntil = false, now.Add(markEvery)
+	}
+}
+
+// settled is a number up to which no job can become visible any more. Where several
+// nodes write, one could overtake another of its conversation: that of a transaction
+// which has its number already and is not committed. Somebody else's transaction that
+// goes on and on is not waited for.
+func (w *worker) settled(ctx context.Context, now time.Time) (int64, error) {
+	m, err := w.MarkJobs(ctx)
+	if err != nil || w.node == "" {
+		return m.ID, err
+	}
+	if n := len(w.marks); m.ID > w.cursor && (n == 0 || w.marks[n-1].ID < m.ID) {
+		w.marks = append(w.marks, jobMark{m, now})
+	}
+	last := w.cursor
+	for len(w.marks) > 0 && (w.marks[0].Begun <= m.Ended || now.Sub(w.marks[0].at) > overtakeSoon) {
+		last, w.marks = w.marks[0].ID, w.marks[1:]
+	}
+	return last, nil
+}
+
+// A jobMark is the end of the queue as it was at some time.
+type jobMark struct {
+	storage.JobMark
+	at time.Time
 }
 
 // fill reads jobs of a lane that has none in memory. It reports whether there are
@@ -181,6 +209,7 @@ func (w *worker) succeeded(r result, now time.Time) {
 		w.finishedAt = now
 	}
 	w.finished = append(w.finished, r.ids()...)
+	w.gone += int64(len(r.jobs))
 	for _, x := range r.lanes {
 		x.alone, x.due = false, time.Time{}
 		w.lanes.settle(x, now)
@@ -275,6 +304,7 @@ func (r *retry) tooOld(created int64, at time.Time) bool {
 // died makes dead letters of jobs.
 func (w *worker) died(ids []int64, now time.Time, why string) {
 	w.count.died(w, int64(len(ids)))
+	w.gone += int64(len(ids))
 	for len(ids) > 0 {
 		n := min(len(ids), maxIDs)
 		w.write(change{bury(ids[:n], now, why), ids[:n:n]})

@@ -157,6 +157,15 @@ func (c *counters) end(w *worker) {
 	c.f.Ill = c.f.Ill && len(c.parts) > 0
 }
 
+// dead notes how many dead letters there are.
+func (c *counters) dead(w *worker, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	part := c.parts[w]
+	part.dead = n
+	c.parts[w] = part
+}
+
 // queue notes what waits.
 func (c *counters) queue(w *worker, n numbers) {
 	c.mu.Lock()

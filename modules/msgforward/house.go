@@ -13,7 +13,16 @@ type housekeeping struct {
 	polled  time.Time // when the queue was last read to its end
 	marks   []mark
 	cleaned int64 // so far through the table
-	rescan  bool
+	swept   bool  // what was there when the worker began was looked through once
+	sweep   int64 // the last of it
+	rescan  bool  // jobs that were read may wait again
+	scan    int64 // so far looked for these
+	scans   bool  // they are being looked for
+	rounds  int
+
+	census census
+	noted  numbers // as the database has them
+	low    int64
 }
 
 // A mark is how far the queue had been read at some time.
@@ -53,9 +62,12 @@ func (w *worker) keepHouse(ctx context.Context, now time.Time) {
 		h.polled, w.end = now, false
 	}
 	if h.rescan {
-		h.rescan = false
-		w.look(ctx, 0, now)
+		h.rescan, h.scans, h.scan, h.next = false, true, 0, now
 		w.recount(ctx)
+	}
+	if h.scans && !w.lanes.full() {
+		h.scan = w.look(ctx, h.scan, now)
+		h.scans = h.scan < w.cursor
 	}
 	if now.Before(h.next) {
 		return
@@ -65,49 +77,64 @@ func (w *worker) keepHouse(ctx context.Context, now time.Time) {
 	}
 	h.next = now.Add(houseEvery)
 	if w.Overtakes() {
-		w.look(ctx, h.before(now.Add(-overtakeTime)), now)
+		w.lookBack(ctx, now)
 	}
-	n, err := w.countAfter(ctx, w.lanes.lowest(w.cursor))
-	if err != nil {
-		return // the database is away, which others say
+	n, finished := w.takeCensus(ctx, now)
+	if finished {
+		if n.waiting > countSpan {
+			h.next = now.Add(6 * houseEvery) // counting takes its time
+		}
+		w.limit(ctx, n, now)
+		w.count.queue(w, n)
 	}
-	if n.waiting > 100_000 {
-		h.next = now.Add(6 * houseEvery) // counting takes its time
-	}
-	w.limit(ctx, n, now)
-	w.count.queue(w, n)
 	w.clean(ctx, now)
 }
 
-// recount counts everything, also dead letters.
-func (w *worker) recount(ctx context.Context) {
-	n, err := w.store.count(ctx)
-	if err != nil {
-		return
+// lookBack looks for jobs that became visible late.
+func (w *worker) lookBack(ctx context.Context, now time.Time) {
+	h := &w.house
+	back := time.Duration(overtakeSoon)
+	if h.rounds++; h.rounds%overtakeRounds == 0 {
+		back = overtakeTime
 	}
-	w.count.begin(w, n)
+	for at := h.before(now.Add(-back)); at < w.cursor; {
+		next := w.look(ctx, at, now)
+		if next <= at {
+			return // the database is away, which others say
+		}
+		at = next
+	}
 }
 
 // look reads jobs that wait in a part of the queue that was read already: those
-// that were committed after others with higher numbers, and revived ones.
-func (w *worker) look(ctx context.Context, from int64, now time.Time) {
+// that were committed after others with higher numbers, and revived ones. It returns
+// how far it has come: at least to the end of a span, unless the database is away.
+func (w *worker) look(ctx context.Context, from int64, now time.Time) int64 {
 	var strays []int64
-	err := w.between(ctx, from, w.cursor, func(id int64, group string) {
-		if !w.lanes.known(id, group) && len(strays) < windowJobs {
+	upto := min(from+lastSpan, w.cursor)
+	err := w.between(ctx, from, upto, func(id int64, group string) {
+		switch {
+		case w.lanes.known(id, group):
+		case len(strays) < windowJobs:
 			strays = append(strays, id)
+		default:
+			upto = min(upto, id-1)
 		}
 	})
+	if err != nil {
+		return from
+	}
 	for _, id := range strays {
+		j, err := w.one(ctx, id)
 		if err != nil {
-			break
+			return id - 1
 		}
-		var j *job
-		if j, err = w.one(ctx, id); err == nil && j != nil {
+		if j != nil {
 			w.lanes.stray(j, now)
 			w.lanes.settle(w.lanes.byName[laneName(j.group, j.id)], now)
 		}
 	}
-	w.house.rescan = w.house.rescan || len(strays) == windowJobs
+	return upto
 }
 
 // limit keeps the queue within its bounds: what is too much, and what is too old,
@@ -150,6 +177,7 @@ func (w *worker) buryFirst(ctx context.Context, before time.Time, limit int, now
 	}
 	w.lanes.remove(gone, now)
 	w.count.died(w, n)
+	w.gone += n
 	return n
 }
 
@@ -167,6 +195,20 @@ func (w *worker) clean(ctx context.Context, now time.Time) {
 	h.marks = append(h.marks, mark{now, w.cursor})
 	old := now.Add(-w.d.Remember)
 	last := h.before(old)
+	if !h.swept {
+		// How old this is only its rows say.
+		if h.sweep == 0 {
+			first, err := w.store.lowest(ctx)
+			if err == nil {
+				h.sweep, err = w.last(ctx)
+			}
+			if err != nil {
+				return
+			}
+			h.cleaned = max(0, first-1)
+		}
+		last = h.sweep
+	}
 	h.forgetMarks(now.Add(-max(w.d.Remember, overtakeTime)))
 	if h.cleaned >= last {
 		first, err := w.store.lowest(ctx)
@@ -184,6 +226,9 @@ func (w *worker) clean(ctx context.Context, now time.Time) {
 		if _, err := w.forget(ctx, done, old, h.cleaned, upto); err != nil {
 			return
 		}
+		if !h.swept && w.index(ctx, h.cleaned, upto) != nil {
+			return
+		}
 		if w.d.KeepDead != config.Infinity {
 			n, err := w.forget(ctx, dead, now.Add(-w.d.KeepDead), h.cleaned, upto)
 			if err != nil {
@@ -196,6 +241,7 @@ func (w *worker) clean(ctx context.Context, now time.Time) {
 	if buried > 0 {
 		w.recount(ctx)
 	}
+	h.swept = h.swept || h.sweep > 0 && h.cleaned >= h.sweep
 	if h.cleaned < last {
 		h.next = now.Add(houseEvery / 20) // there is more
 	}

@@ -15,11 +15,11 @@ package msgforward
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/gabberd/gabberd/acl"
 	"github.com/gabberd/gabberd/admin/metrics"
@@ -44,27 +44,21 @@ var Module = modules.Define("mod_msg_forward", modules.Spec[options]{
 type module struct {
 	host  *modules.Host
 	lines []*line // in order of name
-	dbs   []*storage.DB
+	crew  crew
 }
 
 // A line is one destination: who works on it, and how it does.
 type line struct {
 	*destination
-	name    string
-	target  target.Target
-	count   *counters
-	workers []*worker // one for each database
+	name   string
+	target target.Target
+	count  *counters
+	log    *slog.Logger
 }
 
 func start(h *modules.Host, o options) error {
-	all, err := o.all()
-	if err != nil {
-		return err
-	}
+	all := o.all()
 	m := &module{host: h}
-	if m.dbs, err = databases(h); err != nil {
-		return err
-	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		l, err := m.open(name, all[name])
 		if err != nil {
@@ -73,19 +67,17 @@ func start(h *modules.Host, o options) error {
 		}
 		m.lines = append(m.lines, l)
 	}
-	ctx, cancel := context.WithCancel(h.Context())
-	var running sync.WaitGroup
+	m.crew.begin(h.Context())
 	h.OnStop(func() {
-		cancel()
-		running.Wait()
+		m.crew.end()
 		m.close()
 	})
-	for _, l := range m.lines {
-		for _, w := range l.workers {
-			h.OnStop(w.OnJobs(w.poke))
-			running.Go(func() { w.run(ctx) })
+	for _, db := range sm.Stores.Run(h.Context(), h.Hooks(), nil, h.JID) {
+		if err := m.serve(h.Context(), db); err != nil {
+			return err
 		}
 	}
+	sm.StoreOpened.Add(h, hooks.Normal, m.storeOpened)
 	sm.Storing.Add(h, hooks.Normal, m.storing)
 	Report.Add(h, hooks.Normal, m.report)
 	Revived.AddEverywhere(h, hooks.Normal, m.revived)
@@ -93,30 +85,10 @@ func start(h *modules.Host, o options) error {
 	return h.Metrics(metrics.Read(m.measure, ownMetrics()...))
 }
 
-// databases are those that modules of the host may store messages in.
-func databases(h *modules.Host) ([]*storage.DB, error) {
-	var out []*storage.DB
-	for _, kind := range []string{"", "sql"} {
-		db, err := h.DB(h.Context(), kind)
-		if err != nil {
-			return nil, err
-		}
-		if db == nil || slices.ContainsFunc(out, db.Same) {
-			continue
-		}
-		if err := db.Migrate(h.Context(), storage.JobsKeeper, storage.Jobs...); err != nil {
-			return nil, err
-		}
-		out = append(out, db)
-	}
-	return out, nil
-}
-
-// open makes the target of a destination and its workers.
+// open makes the target of a destination.
 func (m *module) open(name string, d *destination) (*line, error) {
-	l := &line{destination: d, name: name, count: new(counters)}
+	l := &line{destination: d, name: name, count: new(counters), log: m.host.Log.With("destination", name)}
 	l.count.f.Host, l.count.f.Destination = m.host.Domain, name
-	log := m.host.Log.With("destination", name)
 	conf, err := d.tls()
 	if err != nil {
 		return nil, err
@@ -124,16 +96,10 @@ func (m *module) open(name string, d *destination) (*line, error) {
 	if d.http() {
 		l.target, err = newWebhook(d, conf, nil)
 	} else {
-		l.target, err = target.Open(m.host.Context(), d.URL, target.Options{TLS: conf, Log: log})
+		l.target, err = target.Open(m.host.Context(), d.URL, target.Options{TLS: conf, Log: l.log})
 	}
 	if err != nil {
 		return nil, err
-	}
-	for _, db := range m.dbs {
-		l.workers = append(l.workers, &worker{
-			store: store{db, queueOf(name)}, d: d, name: name, host: m.host.Domain, node: m.host.Parts.Sessions.Node(), target: l.target,
-			count: l.count, log: log, hurry: make(chan struct{}, 1), again: make(chan struct{}, 1),
-		})
 	}
 	return l, nil
 }
@@ -187,7 +153,7 @@ func handHost(_ context.Context, words []string) (j xmpp.JID, err error) {
 
 func (m *module) revived(context.Context, xmpp.JID) {
 	for _, l := range m.lines {
-		for _, w := range l.workers {
+		for _, w := range m.crew.of(l) {
 			w.revived()
 		}
 	}

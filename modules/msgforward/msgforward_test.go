@@ -36,6 +36,7 @@ var keeper = modules.Define("mod_test_keeper", modules.Spec[none]{Start: func(h 
 	if err := db.Migrate(h.Context(), "gabberd_test_rows", rows); err != nil {
 		return err
 	}
+	sm.KeepMessages(h.Context(), h, db)
 	sm.UserSend.Add(h, hooks.Normal, func(ctx context.Context, st *xmpp.Stanza, s *sm.Session) (*xmpp.Stanza, hooks.Flow) {
 		if st.Kind != xmpp.Message {
 			return st, hooks.Next
@@ -178,6 +179,51 @@ func TestCommands(t *testing.T) {
 	command("localhost: 200 OK thank you", "forward_test", "default")
 	if got := r.wait(t, 5)[4]; !strings.Contains(got, `"test":true`) {
 		t.Errorf("the sample is not marked: %s", got)
+	}
+}
+
+// leaver leaves a message behind for a destination that is not there any more.
+var leaver = modules.Define("mod_leaver", modules.Spec[none]{Start: func(h *modules.Host, _ none) error {
+	db, err := h.DB(h.Context(), "")
+	if err != nil {
+		return err
+	}
+	if err := db.Migrate(h.Context(), storage.JobsKeeper, storage.Jobs...); err != nil {
+		return err
+	}
+	sm.KeepMessages(h.Context(), h, db)
+	if _, err := db.Exec(h.Context(), `INSERT INTO gabberd_job_leases ({server_host,} queue, owner, beat) VALUES ({?host,} 'forward:old', 'killed', 7)`); err != nil {
+		return err
+	}
+	t, err := db.QueueWith([]storage.Job{{Queue: "forward:old", Key: "1", Data: []byte("x")}, {Queue: "forward:old", Key: "2", Data: []byte("x")}})
+	if err != nil {
+		return err
+	}
+	return t.Wait(h.Context())
+}})
+
+func TestMessagesOfADestinationThatIsGone(t *testing.T) {
+	r := receive(t)
+	s := modtest.Start(t, `modules: {mod_msg_forward: {url: "`+r.URL+`"}}`, leaver, msgforward.Module)
+	awaitOutput(t, s, "not configured any more", "forward_list_dead")
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(s.Log(), "messages=2") && time.Now().Before(deadline); {
+		time.Sleep(2 * time.Millisecond)
+	}
+	for _, tt := range []struct{ command, want string }{
+		{"forward_retry all", "localhost has no destination old any more: configure it again"}, {"forward_retry 1", "no destination old any more"},
+		{"forward_retry 3", "0"}, {"forward_drop 1", "1"}, {"forward_drop 1", "0"}, {"forward_drop all", "1"}, {"forward_retry all", "0"},
+	} {
+		words := strings.Fields(tt.command)
+		out, err := s.Command(words[0], words[1:]...)
+		if err != nil {
+			out = err.Error()
+		}
+		if !strings.Contains(out, tt.want) {
+			t.Errorf("%s says %q, want %q in it", tt.command, out, tt.want)
+		}
+	}
+	if n := strings.Count(s.Log(), "destination=old messages=2"); n != 1 || len(r.all()) > 0 {
+		t.Errorf("%d messages were sent, and the log says\n%s", len(r.all()), s.Log())
 	}
 }
 

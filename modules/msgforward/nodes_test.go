@@ -6,9 +6,54 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gabberd/gabberd/modules/mam"
 	"github.com/gabberd/gabberd/modules/modtest"
 	"github.com/gabberd/gabberd/modules/msgforward"
+	"github.com/gabberd/gabberd/modules/offline"
 )
+
+// TestEveryDatabaseWithMessages has modules keep messages elsewhere than where the
+// host keeps the rest, and start before mod_msg_forward or after it: messages are
+// forwarded from there.
+func TestEveryDatabaseWithMessages(t *testing.T) {
+	r := receive(t)
+	const archive, spool = "mod_mam: {default: always, db_type: mnesia}", "mod_offline: {db_type: mnesia}"
+	for _, kept := range []string{archive, spool, archive + ", " + spool, "mod_mam: {default: always}, " + spool} {
+		before := len(r.all())
+		c := modtest.StartNodes(t, 1, `modules: {`+kept+`, mod_msg_forward: {url: "`+r.URL+`"}}`, mam.Module, offline.Module, msgforward.Module)
+		s := c.List[0]
+		s.Register("juliet@localhost", "secret")
+		romeo := s.Available("romeo@localhost/orchard")
+		romeo.Say("<message to='juliet@localhost' type='chat'><body>one</body></message>")
+		got := r.wait(t, before+1)[before:]
+		if !strings.Contains(got[0], `"body":"one"`) {
+			t.Errorf("%s: forwarded %s", kept, got[0])
+		}
+		awaitOutput(t, s, "localhost\tdefault\twell\t", "forward_status")
+		s.Stop()
+	}
+}
+
+// TestOnlyWhereMessagesAreKept: with all messages in the shared database one node
+// works, and no other one because of its own database.
+func TestOnlyWhereMessagesAreKept(t *testing.T) {
+	r := receive(t)
+	c := modtest.StartNodes(t, 2, `modules: {mod_mam: {db_type: sql}, mod_msg_forward: {url: "`+r.URL+`"}}`, mam.Module, msgforward.Module)
+	c.Await("one node works", func() bool { return working(c) == 1 })
+}
+
+// working is how many nodes work on queues.
+func working(c *modtest.Nodes) (sum int) {
+	for _, s := range c.List {
+		if s == nil {
+			continue
+		}
+		if out, err := s.Command("forward_status"); err == nil && strings.Contains(out, "\twell\t") {
+			sum++
+		}
+	}
+	return sum
+}
 
 // TestTwoNodesShareAQueue has both nodes store messages: one of them delivers all,
 // once, and when it goes the other goes on.
@@ -28,18 +73,7 @@ func TestTwoNodesShareAQueue(t *testing.T) {
 	}
 	say(2, 0, 100)
 	r.wait(t, 200)
-	working := func() (sum int) {
-		for _, s := range c.List {
-			if s == nil {
-				continue
-			}
-			if out, err := s.Command("forward_status"); err == nil && strings.Contains(out, "\twell\t") {
-				sum++
-			}
-		}
-		return sum
-	}
-	c.Await("one node works", func() bool { return working() == 1 })
+	c.Await("one node works", func() bool { return working(c) == 1 })
 	// The one that works goes.
 	for i, s := range c.List {
 		if out, err := s.Command("forward_status"); err == nil && strings.Contains(out, "\twell\t") {

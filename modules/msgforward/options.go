@@ -33,6 +33,15 @@ func (o *options) Fields(f *config.Fields) {
 	o.destination.fields(f)
 	config.Table(f, &o.Destinations, "destinations", "Destinations with a name each, which have the options above. The one without a name is called `default`.").
 		Must(config.That("names of letters, digits, - and _, none of them `default`", goodNames))
+	f.Whole(func() error {
+		switch {
+		case o.URL != "":
+			return o.check()
+		case len(o.Destinations) == 0:
+			return errors.New("say where to forward messages to: url, or destinations")
+		}
+		return nil
+	})
 }
 
 var goodName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -48,6 +57,7 @@ type named struct{ destination }
 func (n *named) Fields(f *config.Fields) {
 	n.url(f).Required()
 	n.fields(f)
+	f.Whole(n.check)
 }
 
 // A destination is where messages go, which of them, and how.
@@ -226,24 +236,15 @@ func (d *destination) http() bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https")
 }
 
-// all are the destinations by name, each checked.
-func (o *options) all() (map[string]*destination, error) {
+// all are the destinations by name.
+func (o *options) all() map[string]*destination {
 	out := map[string]*destination{}
 	if o.URL != "" {
-		if err := o.destination.check(); err != nil {
-			return nil, err
-		}
 		out[defaultName] = &o.destination
 	}
 	for i := range o.Destinations {
 		r := &o.Destinations[i]
-		if err := r.Value.check(); err != nil {
-			return nil, r.Node.Errorf("%v", err)
-		}
 		out[r.Name] = &r.Value.destination
 	}
-	if len(out) == 0 {
-		return nil, errors.New("url: say where to forward messages to, or name destinations")
-	}
-	return out, nil
+	return out
 }

@@ -32,8 +32,8 @@ func (m *module) replay(ctx context.Context, in span) (int64, error) {
 		return 0, admin.Failed.With("%s has no archive to replay: mod_mam is not enabled", m.host.Domain)
 	}
 	var sum int64
-	s := mam.Scanning{Take: func(list []sm.Storage) error {
-		n, err := m.requeue(ctx, in.Destination, list)
+	s := mam.Scanning{Take: func(db *storage.DB, list []sm.Storage) error {
+		n, err := m.requeue(ctx, db, in.Destination, list)
 		sum += n
 		return err
 	}}
@@ -48,7 +48,7 @@ func (m *module) replay(ctx context.Context, in span) (int64, error) {
 
 // requeue has the destinations that want them take these messages, again or for the
 // first time. What waits anyway is not counted.
-func (m *module) requeue(ctx context.Context, only string, list []sm.Storage) (sum int64, err error) {
+func (m *module) requeue(ctx context.Context, db *storage.DB, only string, list []sm.Storage) (sum int64, err error) {
 	for _, l := range m.lines {
 		if only != "" && l.name != only {
 			continue
@@ -64,7 +64,7 @@ func (m *module) requeue(ctx context.Context, only string, list []sm.Storage) (s
 			}
 			jobs = append(jobs, j)
 		}
-		n, err := l.workers[0].requeue(ctx, jobs)
+		n, err := store{db, queueOf(l.name)}.requeue(ctx, jobs)
 		if sum += n; err != nil {
 			return sum, err
 		}
@@ -90,5 +90,8 @@ func (s store) requeue(ctx context.Context, jobs []storage.Job) (sum int64, err 
 		}
 		return nil
 	})
-	return sum, err
+	if err != nil || sum == 0 {
+		return sum, err
+	}
+	return sum, s.unnote(ctx)
 }

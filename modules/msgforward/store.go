@@ -27,6 +27,9 @@ type store struct {
 // queueOf is how jobs for a destination name it.
 func queueOf(destination string) string { return "forward:" + destination }
 
+// destination is whose queue it is.
+func (s store) destination() string { return strings.TrimPrefix(s.queue, queueOf("")) }
+
 // A job is a message that waits.
 type job struct {
 	id      int64
@@ -156,7 +159,7 @@ func idList(ids []int64) (string, []any) {
 func finish(ids []int64, now time.Time) storage.Statement {
 	in, args := idList(ids)
 	return storage.Statement{
-		Query: `UPDATE gabberd_jobs SET state = 1, data = ?, grp = '', error = '', at = ? WHERE ` + in,
+		Query: `UPDATE gabberd_jobs SET state = 1, died = 0, data = ?, grp = '', error = '', at = ? WHERE ` + in,
 		Args:  append([]any{[]byte{}, now.UnixMicro()}, args...),
 	}
 }
@@ -174,40 +177,9 @@ func postpone(ids []int64, at time.Time, why string) storage.Statement {
 func bury(ids []int64, now time.Time, why string) storage.Statement {
 	in, args := idList(ids)
 	return storage.Statement{
-		Query: `UPDATE gabberd_jobs SET state = 2, at = ?, error = ? WHERE state = 0 AND ` + in,
-		Args:  append([]any{now.UnixMicro(), why}, args...),
+		Query: `UPDATE gabberd_jobs SET state = 2, at = ?, died = ?, error = ? WHERE state = 0 AND ` + in,
+		Args:  append([]any{now.UnixMicro(), now.UnixMicro(), why}, args...),
 	}
-}
-
-// numbers are what a queue holds.
-type numbers struct {
-	waiting, dead int64
-	oldest        int64 // when the oldest was stored, in microseconds; 0: none waits
-}
-
-// count counts.
-func (s store) count(ctx context.Context) (n numbers, err error) {
-	err = s.Each(ctx, `SELECT state, COUNT(*), MIN(created) FROM gabberd_jobs WHERE {host} AND queue = ? AND state <> 1 GROUP BY state`,
-		[]any{s.queue}, func(row storage.Row) error {
-			var state, number, oldest int64
-			if err := row.Scan(&state, &number, &oldest); err != nil {
-				return err
-			}
-			if state == dead {
-				n.dead = number
-				return nil
-			}
-			n.waiting, n.oldest = number, oldest
-			return nil
-		})
-	return n, err
-}
-
-// countAfter counts what waits behind a number.
-func (s store) countAfter(ctx context.Context, id int64) (n numbers, err error) {
-	err = s.Get(ctx, []any{&n.waiting, &n.oldest}, `SELECT COUNT(*), COALESCE(MIN(created), 0) FROM gabberd_jobs
-		WHERE {host} AND queue = ? AND state = 0 AND id > ?`, s.queue, id)
-	return n, err
 }
 
 // first is the numbers of the first jobs in a range that wait and were stored
@@ -232,45 +204,6 @@ func (s store) first(ctx context.Context, from, to int64, before time.Time, limi
 func (s store) forget(ctx context.Context, state int, before time.Time, from, to int64) (int64, error) {
 	return s.Exec(ctx, `DELETE FROM gabberd_jobs WHERE {host} AND queue = ? AND state = ? AND at < ? AND id > ? AND id <= ?`,
 		s.queue, int64(state), before.UnixMicro(), from, to)
-}
-
-// A letter is a dead one.
-type letter struct {
-	job
-	died int64
-	why  string
-}
-
-// deadLetters is the newest dead letters.
-func (s store) deadLetters(ctx context.Context, limit int) ([]letter, error) {
-	var out []letter
-	err := s.Each(ctx, `SELECT `+jobColumns+`, error FROM gabberd_jobs WHERE {host} AND queue = ? AND state = 2 ORDER BY id DESC LIMIT ?`,
-		[]any{s.queue, int64(limit)}, func(row storage.Row) error {
-			var l letter
-			err := row.Scan(&l.id, &l.key, &l.group, &l.data, &l.tries, &l.at, &l.created, &l.why)
-			l.died = l.at
-			out = append(out, l)
-			return err
-		})
-	return out, err
-}
-
-// revive has dead letters wait again: all, or the one with that key.
-func (s store) revive(ctx context.Context, key string, now time.Time) (int64, error) {
-	query := `UPDATE gabberd_jobs SET state = 0, tries = 0, at = 0, error = '', created = ? WHERE {host} AND queue = ? AND state = 2`
-	if key == "" {
-		return s.Exec(ctx, query, now.UnixMicro(), s.queue)
-	}
-	return s.Exec(ctx, query+` AND key = ?`, now.UnixMicro(), s.queue, key)
-}
-
-// drop removes jobs of a state: all, or the one with that key.
-func (s store) drop(ctx context.Context, state int, key string) (int64, error) {
-	query := `DELETE FROM gabberd_jobs WHERE {host} AND queue = ? AND state = ?`
-	if key == "" {
-		return s.Exec(ctx, query, s.queue, int64(state))
-	}
-	return s.Exec(ctx, query+` AND key = ?`, s.queue, int64(state), key)
 }
 
 // A lease says who works on the queue.

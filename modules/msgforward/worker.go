@@ -15,9 +15,14 @@ const (
 	pollShared   = 250 * time.Millisecond
 	pollAlone    = 10 * time.Second
 	houseEvery   = 5 * time.Second
-	patience     = time.Second     // after an error of the database
-	farewell     = 2 * time.Second // for what is being sent when the module stops
-	overtakeTime = 70 * time.Second
+	patience     = time.Second      // after an error of the database
+	farewell     = 2 * time.Second  // for what is being sent when the module stops
+	overtakeTime = 70 * time.Second // a transaction may last so long
+	overtakeSoon = 10 * time.Second // but hardly any does
+
+	markEvery = 5 * time.Millisecond // while transactions that have begun are waited for
+
+	overtakeRounds = 6 // how seldom all of overtakeTime is looked through
 )
 
 // A worker delivers the jobs of one destination out of one database: it reads
@@ -44,6 +49,7 @@ type worker struct {
 	lanes    *lanes
 	cursor   int64 // number of the last job that was read
 	end      bool  // there were no more
+	marks    []jobMark
 	span     int64 // of numbers in a query
 	notUntil time.Time
 	circuit  circuit
@@ -57,6 +63,7 @@ type worker struct {
 	finishedAt time.Time
 	unwritten  []change
 	written    *written
+	gone       int64 // jobs that do not wait any more, since the start
 	house      housekeeping
 }
 
@@ -138,6 +145,7 @@ func (w *worker) acquire(ctx context.Context, first bool) bool {
 // reset forgets what was in memory.
 func (w *worker) reset() {
 	w.lanes, w.cursor, w.span, w.end, w.notUntil = newLanes(), 0, firstSpan, false, time.Time{}
+	w.marks = nil
 	w.sending, w.inflight, w.finished = map[int64]bool{}, 0, nil
 	w.results = make(chan result, w.d.Concurrency)
 	w.written, w.unwritten = new(written), nil
@@ -196,6 +204,9 @@ func (w *worker) nextTime(now time.Time) time.Time {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
+	}
+	if w.house.scans && !w.lanes.full() {
+		soon(now)
 	}
 	soon(w.renewed.Add(w.leaseFor() / 3))
 	if w.Overtakes() {

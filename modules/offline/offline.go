@@ -138,6 +138,7 @@ func start(h *modules.Host, o options) error {
 	if err := db.Migrate(h.Context(), storage.JobsKeeper, storage.Jobs...); err != nil {
 		return err
 	}
+	sm.KeepMessages(h.Context(), h, db)
 	m := &offline{
 		options: o, host: h, store: store{db}, counts: newCounts(h.CacheOf(o.Backend)),
 		locks: locks{seed: maphash.MakeSeed()}, states: sm.NewSlot[*state]("offline messages"),

@@ -53,6 +53,13 @@ func TestRabbitMQ(t *testing.T) {
 	t.Run("full queue", func(t *testing.T) { full(t, s) })
 }
 
+// With TLS the server must be one that is trusted.
+func TestTLS(t *testing.T) {
+	s := targettest.RabbitMQWithTLS(t)
+	url := strings.Replace(at(s, targettest.Password, "?key="+targettest.Queue), "amqp:", "amqps:", 1)
+	targettest.OnlyTrusted(t, url, s.Trusted())
+}
+
 func purge(t *testing.T, s *targettest.Server) {
 	with(t, s, func(ch *amqp091.Channel) error {
 		_, err := ch.QueuePurge(targettest.Queue, false)

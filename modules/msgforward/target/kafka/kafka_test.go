@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -232,4 +233,19 @@ func (c held) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.wait()
 	return n, err
+}
+
+// With TLS the brokers must be ones that are trusted.
+func TestTLS(t *testing.T) {
+	cert, key := targettest.Certificate(t)
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}}), kfake.SeedTopics(1, topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fake.Close()
+	targettest.OnlyTrusted(t, "kafka://"+fake.ListenAddrs()[0]+"/"+topic+"?tls=true", targettest.Trusting(cert))
 }

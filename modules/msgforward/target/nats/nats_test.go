@@ -21,9 +21,9 @@ func url(s *targettest.Server, password, subject string) string {
 }
 
 // with does something with the stream CHAT.
-func with(t *testing.T, s *targettest.Server, do func(jetstream.Stream) error) {
+func with(t *testing.T, s *targettest.Server, do func(jetstream.Stream) error, options ...natsgo.Option) {
 	t.Helper()
-	c, err := natsgo.Connect("nats://"+s.Addr(), natsgo.UserInfo(targettest.User, targettest.Password))
+	c, err := natsgo.Connect("nats://"+s.Addr(), append(options, natsgo.UserInfo(targettest.User, targettest.Password))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +106,21 @@ func TestTooLarge(t *testing.T) {
 	if err := o.Deliver(t.Context(), []target.Message{{ID: "2"}}); err != nil {
 		t.Error(err)
 	}
+}
+
+// With TLS the server must be one that is trusted.
+func TestTLS(t *testing.T) {
+	s := targettest.NATSWithTLS(t)
+	secure := natsgo.Secure(s.Trusted())
+	with(t, s, func(jetstream.Stream) error { return nil }, secure)
+	targettest.OnlyTrusted(t, strings.Replace(url(s, targettest.Password, "chat.messages"), "nats:", "tls:", 1), s.Trusted())
+	with(t, s, func(st jetstream.Stream) error {
+		info, err := st.Info(t.Context())
+		if err == nil && info.State.Msgs != 1 {
+			t.Errorf("%d messages are there", info.State.Msgs)
+		}
+		return err
+	}, secure)
 }
 
 // One of several servers is enough.

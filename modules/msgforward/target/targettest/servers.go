@@ -26,16 +26,30 @@ const (
 )
 
 // NATS starts a nats-server with JetStream on the disk.
-func NATS(t testing.TB) *Server {
+func NATS(t testing.TB) *Server { t.Helper(); return startNATS(t, "") }
+
+// NATSWithTLS starts one that wants TLS, with a certificate that Trusted knows.
+func NATSWithTLS(t testing.TB) *Server {
+	t.Helper()
+	return startNATS(t, "tls { cert_file: %q, key_file: %q }\n")
+}
+
+func startNATS(t testing.TB, secure string) *Server {
 	t.Helper()
 	s := newServer(t)
 	nats := program(t, "/usr/sbin/nats-server", "nats-server")
 	conf := fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\nauthorization { user: %q, password: %q }\nmax_payload: 65536\n",
 		s.Addr(), s.dir, User, Password)
+	var options []natsgo.Option
+	if secure != "" {
+		s.certify()
+		conf += fmt.Sprintf(secure, s.file(certFile), s.file(keyFile))
+		options = append(options, natsgo.Secure(s.Trusted()))
+	}
 	s.write("nats.conf", conf)
 	s.start = func() (*process, error) { return launch(s.dir, os.Environ(), nats, "-c", s.file("nats.conf")) }
 	s.answers = func() error {
-		c, err := natsgo.Connect("nats://"+s.Addr(), natsgo.UserInfo(User, Password), natsgo.NoReconnect())
+		c, err := natsgo.Connect("nats://"+s.Addr(), append(options, natsgo.UserInfo(User, Password), natsgo.NoReconnect())...)
 		if err != nil {
 			return err
 		}
@@ -49,16 +63,33 @@ func NATS(t testing.TB) *Server {
 // RabbitMQ starts a RabbitMQ with no plugins, where the queue Queue is bound to the
 // exchange Exchange with the key Key. Erlang's port mapper is one of its own, which
 // ends with it.
-func RabbitMQ(t testing.TB) *Server {
+func RabbitMQ(t testing.TB) *Server { t.Helper(); return startRabbitMQ(t, false) }
+
+// RabbitMQWithTLS starts one that wants TLS, with a certificate that Trusted knows.
+func RabbitMQWithTLS(t testing.TB) *Server { t.Helper(); return startRabbitMQ(t, true) }
+
+func startRabbitMQ(t testing.TB, secure bool) *Server {
 	t.Helper()
 	s := newServer(t)
+	listen := []string{"listeners.tcp.1 = " + s.Addr()}
+	dial := func() (*amqp091.Connection, error) {
+		return amqp091.Dial(fmt.Sprintf("amqp://%s:%s@%s/", User, Password, s.Addr()))
+	}
+	if secure {
+		s.certify()
+		listen = []string{"listeners.tcp = none", "listeners.ssl.1 = " + s.Addr(), "ssl_options.certfile = " + s.file(certFile),
+			"ssl_options.keyfile = " + s.file(keyFile), "ssl_options.verify = verify_none", "ssl_options.fail_if_no_peer_cert = false"}
+		dial = func() (*amqp091.Connection, error) {
+			return amqp091.DialTLS(fmt.Sprintf("amqps://%s:%s@%s/", User, Password, s.Addr()), s.Trusted())
+		}
+	}
 	rabbit := program(t, "/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
 	mapper := program(t, "epmd")
 	mapperPort := strconv.Itoa(freePort(t))
-	s.write("rabbitmq.conf", strings.Join([]string{
-		"listeners.tcp.1 = " + s.Addr(), "load_definitions = " + s.file("definitions.json"),
+	s.write("rabbitmq.conf", strings.Join(append(listen,
+		"load_definitions = "+s.file("definitions.json"),
 		"disk_free_limit.absolute = 1MB", "log.file = false", "log.console = true", "log.console.level = warning", "",
-	}, "\n"))
+	), "\n"))
 	// What is declared over the wire is not safe from a crash for some seconds.
 	s.write("definitions.json", fmt.Sprintf(`{
 		"users": [{"name": %[1]q, "password": %[2]q, "tags": "administrator"}],
@@ -91,7 +122,7 @@ func RabbitMQ(t testing.TB) *Server {
 	}
 	s.start = func() (*process, error) { return launch(s.dir, env, rabbit) }
 	s.answers = func() error {
-		c, err := amqp091.Dial(fmt.Sprintf("amqp://%s:%s@%s/", User, Password, s.Addr()))
+		c, err := dial()
 		if err != nil {
 			return err
 		}
