@@ -2,14 +2,18 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gabberd/gabberd/e2e/play"
 	"github.com/gabberd/gabberd/storage"
+	"github.com/gabberd/gabberd/storage/redis/redistest"
 	"github.com/gabberd/gabberd/storage/storagetest"
 )
 
@@ -19,7 +23,7 @@ type theatre func(t *testing.T, p *play.Play) (at play.Server, here *play.Play)
 
 // TestPlays gives every play of e2e/plays: on our server with each kind of
 // database, or on the server that GABBERD_PLAYS_SERVER names (ejabberd, prosody,
-// or HOST:PORT of one that lets people register), and only those that GABBERD_PLAY
+// two-nodes for two of ours, or HOST:PORT of one that lets people register), and only those that GABBERD_PLAY
 // matches.
 func TestPlays(t *testing.T) {
 	plays, err := play.Load("plays/*.scs")
@@ -91,6 +95,8 @@ func theatreOf(t *testing.T, server string, plays []*play.Play) theatre {
 		return ejabberds(t, plays)
 	case "prosody":
 		return prosodysTheatre(t, plays)
+	case "two-nodes":
+		return twoNodes(t, storagetest.Variants()[2], plays)
 	}
 	at := play.Server{Addr: server}
 	return func(t *testing.T, p *play.Play) (play.Server, *play.Play) {
@@ -194,6 +200,45 @@ func ours(t *testing.T, v storagetest.Variant, plays []*play.Play) theatre {
 			s.register(jid, password)
 		}
 		return play.Server{Addr: s.addr}, p
+	}
+}
+
+// twoNodes are two servers of ours for each play. All share a PostgreSQL and a
+// Redis, where each play has a virtual host and a prefix of its own.
+func twoNodes(t *testing.T, v storagetest.Variant, plays []*play.Play) theatre {
+	t.Helper()
+	shared, db, sessions := stages(plays), v.SQL(t), redistest.Start(t)
+	return func(t *testing.T, p *play.Play) (play.Server, *play.Play) {
+		t.Helper()
+		p = shared[p.Name]
+		config := keptIn(db).with(options{
+			"hosts": []any{stageName(p.Name)}, "sm_db_type": "redis",
+			"redis_server": "127.0.0.1", "redis_port": sessions.Port(), "redis_prefix": p.Name,
+		}).with(parseOptions(t, p.Config)).text(t)
+		first, second := startNode(t, "n1", config), startNode(t, "n2", config)
+		for jid, password := range p.Accounts() {
+			first.register(jid, password)
+		}
+		known := func(ctx context.Context, jid string) error {
+			return errors.Join(first.awaits(ctx, jid), second.awaits(ctx, jid))
+		}
+		return play.Server{Addr: first.addr, Second: second.addr, Known: known}, p
+	}
+}
+
+// awaits waits until the node knows of a session.
+func (s *running) awaits(ctx context.Context, jid string) error {
+	bare, resource, _ := strings.Cut(jid, "/")
+	user, host, _ := strings.Cut(bare, "@")
+	for {
+		if slices.Contains(strings.Split(s.ctl("user_resources", user, host), "\n"), resource) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a node does not know of %s: %w", jid, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }
 

@@ -45,6 +45,12 @@ func (d *diary) String() string {
 // ends.
 func startServer(t *testing.T, config string) *running {
 	t.Helper()
+	return startNode(t, "", config)
+}
+
+// startNode is startServer for a node of that name.
+func startNode(t *testing.T, name, config string) *running {
+	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "ejabberd.yml")
 	if err := os.WriteFile(file, []byte(base(0).with(parseOptions(t, config)).text(t)), 0o600); err != nil {
@@ -55,7 +61,7 @@ func startServer(t *testing.T, config string) *running {
 	s := &running{t: t, data: filepath.Join(dir, "data")}
 	go func() {
 		ended <- server.Run(ctx, server.Options{
-			Config: file, Data: s.data, Modules: all.Modules,
+			Config: file, Node: name, Data: s.data, Modules: all.Modules,
 			Log:   slog.New(slog.NewTextHandler(log, nil)),
 			Ready: func(at server.Addresses) { ready <- at },
 		})

@@ -54,7 +54,7 @@ func (s *stage) backstage(ctx context.Context, who string) (*client, error) {
 	r := s.role(who)
 	bare, _, _ := strings.Cut(r.JID, "/")
 	r.JID = bare + "/backstage"
-	c, err := connect(ctx, s.at, r)
+	c, err := connect(ctx, s.near(who), r)
 	if err != nil {
 		return nil, err
 	}

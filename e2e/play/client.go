@@ -29,6 +29,12 @@ const barrier = "barrier-"
 // Server is where a play is given.
 type Server struct {
 	Addr string // HOST:PORT for clients
+	// Second is another node of the same cluster, where there are two: every other
+	// client of a play, in the order in which it names them, goes there.
+	Second string
+	// Known, unless it is nil, waits until every node knows of somebody who has just
+	// logged in.
+	Known func(ctx context.Context, fullJID string) error
 	// NoChannelBinding: log in without it, although the server offers it.
 	NoChannelBinding bool
 }

@@ -79,6 +79,16 @@ func (s *stage) step(ctx context.Context, step Step) error {
 	return fmt.Errorf("nobody knows how to do that")
 }
 
+// near is the server, or the node of it, to which somebody goes.
+func (s *stage) near(who string) Server {
+	at := s.at
+	i := slices.IndexFunc(s.play.Clients, func(r Role) bool { return r.Name == who })
+	if at.Second != "" && i%2 == 1 {
+		at.Addr = at.Second
+	}
+	return at
+}
+
 func (s *stage) role(name string) Role {
 	for _, r := range s.play.Clients {
 		if r.Name == name {
@@ -92,17 +102,22 @@ func (s *stage) connect(ctx context.Context, who string) error {
 	if s.on[who] != nil {
 		return errors.New("connected already")
 	}
-	c, err := connect(ctx, s.at, s.role(who))
+	c, err := connect(ctx, s.near(who), s.role(who))
 	if err != nil {
 		return err
 	}
 	s.on[who] = c
+	if s.at.Known != nil && c.full != "" {
+		if err := s.at.Known(ctx, c.full); err != nil {
+			return err
+		}
+	}
 	s.names[who+"'s full JID"] = c.full
 	return nil
 }
 
 func (s *stage) cannotConnect(ctx context.Context, step Step) error {
-	c, err := connect(ctx, s.at, s.role(step.Who))
+	c, err := connect(ctx, s.near(step.Who), s.role(step.Who))
 	if err == nil {
 		c.tcp.Close()
 		return errors.New("the server let them in")
@@ -123,7 +138,7 @@ func (s *stage) patterns(arg string) ([]*element, error) { return parseXML(s.nam
 // pattern saves is kept.
 func (s *stage) fits(c *client, want, got *element) string {
 	self, _, _ := strings.Cut(c.role.JID, "/")
-	m := &matcher{saved: names{}, self: self}
+	m := &matcher{saved: names{}, self: self, marked: s.at.Second != ""}
 	why := m.stanza(want, got)
 	if why == "" {
 		for k, v := range m.saved {
