@@ -215,7 +215,7 @@ func twoNodes(t *testing.T, v storagetest.Variant, plays []*play.Play) theatre {
 			"hosts": []any{stageName(p.Name)}, "sm_db_type": "redis",
 			"redis_server": "127.0.0.1", "redis_port": sessions.Port(), "redis_prefix": p.Name,
 		}).with(parseOptions(t, p.Config)).text(t)
-		first, second := startNode(t, "n1", config), startNode(t, "n2", config)
+		first, second := startNamed(t, "n1", config), startNamed(t, "n2", config)
 		for jid, password := range p.Accounts() {
 			first.register(jid, password)
 		}

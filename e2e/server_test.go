@@ -45,11 +45,11 @@ func (d *diary) String() string {
 // ends.
 func startServer(t *testing.T, config string) *running {
 	t.Helper()
-	return startNode(t, "", config)
+	return startNamed(t, "", config)
 }
 
-// startNode is startServer for a node of that name.
-func startNode(t *testing.T, name, config string) *running {
+// startNamed is startServer for a node of that name.
+func startNamed(t *testing.T, name, config string) *running {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "ejabberd.yml")
