@@ -56,6 +56,15 @@ func (r *Router) Ask(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Stanza, error)
 	}
 }
 
+// Answers reports whether st looks like the answer to a question of this server or of
+// another node, which one may know that it does not wait for.
+func Answers(st *xmpp.Stanza) bool {
+	return st.Kind == xmpp.IQ && !st.IsRequest() && strings.HasPrefix(st.ID, idPrefix)
+}
+
+// Answered hands st to whoever has asked here, and reports whether somebody has.
+func (r *Router) Answered(st *xmpp.Stanza) bool { return r.pending.answered(st) }
+
 func (p *pending) add(id string, q *question) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,7 +84,7 @@ func (p *pending) remove(id string) {
 // answered hands st to whoever asked. The answer must come from who was asked,
 // or somebody could answer for others.
 func (p *pending) answered(st *xmpp.Stanza) bool {
-	if st.Kind != xmpp.IQ || st.IsRequest() || !strings.HasPrefix(st.ID, idPrefix) {
+	if !Answers(st) {
 		return false
 	}
 	p.mu.Lock()
