@@ -49,7 +49,7 @@ race: ## the Go tests alone (PKG=./sm/... for one room)
 	@test/packages test
 	@test/databases go test -race -shuffle=on -timeout 10m $(PKG)
 
-plays: ## the plays of e2e/plays (SERVER=ejabberd|prosody|HOST:PORT, PLAY=regexp)
+plays: ## the plays of e2e/plays (SERVER=ejabberd|prosody|two-nodes|HOST:PORT, PLAY=regexp)
 	@SERVER='$(SERVER)' PLAY='$(PLAY)' test/plays
 
 interop: ## real clients in real windows (CLIENTS="psi gajim dino profanity"); pictures in test/shots

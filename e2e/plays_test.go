@@ -42,7 +42,22 @@ func TestPlays(t *testing.T) {
 			t.Run(v.Name, func(t *testing.T) { give(t, plays, ours(t, v, plays), nil) })
 		}
 	}
+	t.Run("two-nodes", func(t *testing.T) {
+		const server = "two-nodes"
+		failing := knownFailures(t, server)
+		var list []*play.Play
+		for _, p := range plays {
+			if _, known := failing[p.Name]; !known && carried.MatchString(p.Name) {
+				list = append(list, p)
+			}
+		}
+		give(t, list, theatreOf(t, server, list), nil)
+	})
 }
+
+// carried are the plays about what a session carries with it: they are given on two
+// nodes as well, with every other client on the second.
+var carried = regexp.MustCompile(`^(blocking|carbons|csi|fast|message_to|offline_message|order|presence_|privacy|push|roster_add|sm_|subscription_accepted)`)
 
 // give gives plays at a theatre, where some are known to fail.
 func give(t *testing.T, plays []*play.Play, open theatre, failing map[string]string) {
