@@ -280,8 +280,12 @@ func (d *held) begin(user xmpp.JID) bool {
 	case wayMoved:
 		// Nobody is found dead while Redis is away, and for some time after it is back:
 		// who has come in line by then waits as long as those before.
+		away := d.away
+		if t := d.c.heart.unsettled.Load(); t != nil && t.After(away) {
+			away = *t // it was away for too short to be noticed, and is empty
+		}
 		end := since.Add(d.c.opt.Hold)
-		if found := d.away.Add(d.c.opt.Hold + d.c.opt.Lease); found.After(end) {
+		if found := away.Add(d.c.opt.Hold + d.c.opt.Lease); found.After(end) {
 			end = found
 		}
 		if time.Now().Before(end) && time.Since(since) < holdAway {

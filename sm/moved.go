@@ -183,21 +183,10 @@ func (ss *Sessions) MovedAway(ctx context.Context, s *Session, id string) {
 	r.mu.Lock()
 	delete(r.open, id)
 	r.mu.Unlock()
-	s.mu.Lock()
-	was := s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if was {
-		return
+	if ss.remove(ctx, s) {
+		s.silence()
+		Closed.Run(ctx, ss.hooks, s)
 	}
-	if s.Copied() {
-		ss.countCopied(false)
-	}
-	if err := ss.store.Remove(ctx, s); err != nil {
-		ss.log.Error("session could not be removed from the store", "jid", s.JID.String(), "error", err)
-	}
-	s.silence()
-	Closed.Run(ctx, ss.hooks, s)
 }
 
 // Adopt takes over a session that another node has packed. When it returns the

@@ -2,6 +2,7 @@ package sm
 
 import (
 	"context"
+	"slices"
 
 	"github.com/gabberd/gabberd/xmpp"
 )
@@ -151,6 +152,7 @@ func (ss *Sessions) routeMessage(ctx context.Context, st *xmpp.Stanza, first boo
 // priority, a headline to all whose priority is not negative (RFC 6121 §8.5.2.1).
 func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza, first bool) {
 	all, err := ss.store.User(st.To.Bare())
+	all = current(all) // or one that has gone would take what nobody gets
 	best := -1
 	for _, s := range all {
 		if p, ok := s.Priority(); ok {
@@ -166,9 +168,9 @@ func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza, first bool) {
 		return
 	}
 	taken, refused := false, false
-	for i, s := range all {
+	for _, s := range all {
 		p, ok := s.Priority()
-		if !ok || p != best && (p < 0 || st.Type != "headline") || superseded(all, i) {
+		if !ok || p != best && (p < 0 || st.Type != "headline") {
 			continue
 		}
 		if ss.allowed(ctx, s.JID, st, In, s) {
@@ -189,14 +191,20 @@ func (ss *Sessions) spread(ctx context.Context, st *xmpp.Stanza, first bool) {
 	}
 }
 
-// superseded reports whether another session has the same address, and is who gets what
-// is sent there: for a moment there are two of one that moves to another node, or whose
-// address was bound again.
-func superseded(all []*Session, i int) bool {
-	s := all[i]
-	for k, o := range all {
+// current is all without those whose address another session has, which is who gets
+// what is sent there: for a moment there are two of one that moves to another node, or
+// whose address was bound again.
+func current(all []*Session) []*Session {
+	if !slices.ContainsFunc(all, func(s *Session) bool { return superseded(all, s) }) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(s *Session) bool { return superseded(all, s) })
+}
+
+func superseded(all []*Session, s *Session) bool {
+	for _, o := range all {
 		switch {
-		case k == i || o.JID != s.JID:
+		case o == s || o.JID != s.JID:
 		case o.remote != s.remote:
 			if s.remote {
 				return true // as when the address itself is asked for

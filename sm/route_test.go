@@ -286,6 +286,26 @@ func TestBareAddressMeansTheNewestSessionOfEachClient(t *testing.T) {
 	}
 }
 
+// A client that has bound its address anew and has sent no presence yet is not there, and
+// the session that it had before takes nothing for it.
+func TestMessageIsKeptForWhoHasBoundAnew(t *testing.T) {
+	h := newHouse(t)
+	old := h.available("juliet@localhost/a", "0")
+	old.slow = true
+	young := h.connected("juliet@localhost/a")
+	old.inbox()
+	young.inbox()
+	kept := 0
+	sm.Offline.Add(h, hooks.Normal, func(_ context.Context, _ sm.Fate, _ *xmpp.Stanza) (sm.Fate, hooks.Flow) {
+		kept++
+		return sm.Stored, hooks.Stop
+	})
+	h.router.Route(context.Background(), stanza(t, "message/chat", "juliet"))
+	if a, b := old.inbox(), young.inbox(); len(a) != 0 || len(b) != 0 || kept != 1 {
+		t.Errorf("the old session got %v, the new one %v, and %d messages were kept", a, b, kept)
+	}
+}
+
 func TestMessageIsNotLostWhenAccountsCannotBeRead(t *testing.T) {
 	h := newHouse(t)
 	h.accounts.err = errDatabase

@@ -158,12 +158,20 @@ func (ss *Sessions) Taken(j xmpp.JID) bool { return ss.Find(j) != nil }
 // CloseSession forgets s: who knew that it was available hears that it is not
 // any more, with status as the reason. It is called once, by the connection.
 func (ss *Sessions) CloseSession(ctx context.Context, s *Session, status string) {
+	if ss.remove(ctx, s) {
+		Closed.Run(ctx, ss.hooks, s)
+		ss.leave(ctx, s, status)
+	}
+}
+
+// remove takes s out of the store, and reports whether nobody has done that before.
+func (ss *Sessions) remove(ctx context.Context, s *Session) bool {
 	s.mu.Lock()
 	was := s.closed
 	s.closed = true
 	s.mu.Unlock()
 	if was {
-		return
+		return false
 	}
 	if s.Copied() {
 		ss.countCopied(false)
@@ -171,8 +179,7 @@ func (ss *Sessions) CloseSession(ctx context.Context, s *Session, status string)
 	if err := ss.store.Remove(ctx, s); err != nil {
 		ss.log.Error("session could not be removed from the store", "jid", s.JID.String(), "error", err)
 	}
-	Closed.Run(ctx, ss.hooks, s)
-	ss.leave(ctx, s, status)
+	return true
 }
 
 // SetActiveList makes the privacy list called name that of s, a session of this
