@@ -213,14 +213,14 @@ func newest(all []*Session, j xmpp.JID) *Session {
 }
 
 // User is the sessions of a user on all nodes as far as they are known of, in no
-// order. The slice must not be changed. It may ask another machine, for a bounded
-// time.
+// order; where two have one address, the one that gets what is sent there. The slice
+// must not be changed. It may ask another machine, for a bounded time.
 func (ss *Sessions) User(bare xmpp.JID) []*Session {
 	all, err := ss.store.User(bare)
 	if err != nil {
-		return ss.store.Local(bare) // whoever is concerned has said so
+		all = ss.store.Local(bare) // whoever is concerned has said so
 	}
-	return all
+	return current(all)
 }
 
 // Fresh is User, asked anew where a cache would have answered. The error wraps
