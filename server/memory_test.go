@@ -18,8 +18,9 @@ func TestCollectRarely(t *testing.T) {
 		return p
 	}
 	ctx, stop := context.WithCancel(t.Context())
+	runtime.GC() // other tests have left something, how much is left to chance
 	collectRarely(ctx)
-	if p := percent(); p < 200 {
+	if p := percent(); p <= fewest {
 		t.Errorf("a small heap grows by %d %% between collections", p)
 	}
 	big := make([]*[1 << 20]byte, 40)
@@ -29,7 +30,7 @@ func TestCollectRarely(t *testing.T) {
 	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() == fewest })
 	runtime.KeepAlive(big)
 	big = nil
-	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() > 200 })
+	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() > fewest })
 	stop()
 	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() == fewest })
 }
