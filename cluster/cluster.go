@@ -237,6 +237,7 @@ func (c *Cluster) Serve(domain string, ss *sm.Sessions, store Store) (stop func(
 	c.stampFor(h)
 	c.held.watch(h)
 	c.mute.watch(h)
+	c.passAnswers(h)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := maps.Clone(*c.hosts.Load())

@@ -48,6 +48,8 @@ func (b *inbox) act(d delivery) {
 	switch d.f.kind {
 	case frameStanza:
 		err = b.deliver(d)
+	case frameAnswer:
+		err = b.answered(d)
 	case frameClose:
 		var e ending
 		if e, err = readClose(d.f.body); err == nil {

@@ -17,6 +17,7 @@ import (
 const (
 	frameStanza = 's' // domain, full address of the session, the stanza
 	frameClose  = 'c' // domain, bare address, ID of the session, condition, text, host
+	frameAnswer = 'a' // domain, the domain's address, an IQ that answers a question of the receiver
 	frameEvent  = 'e' // domain, event, payload
 	frameCharge = 'g' // ranges of sequence numbers: what they stand for is safe
 	frameBye    = 'b' // nothing: the sender is gone. It has no sequence number
@@ -162,9 +163,17 @@ type parcel struct {
 
 // readStanza reads the body of a frame with a stanza.
 func readStanza(f *stream.Framer, body []byte) (p parcel, err error) {
+	if p, err = readParcel(f, body); err == nil && p.to.IsBare() {
+		return p, fmt.Errorf("%w: malformed address", errForeign)
+	}
+	return p, err
+}
+
+// readParcel is readStanza for a stanza to whomever.
+func readParcel(f *stream.Framer, body []byte) (p parcel, err error) {
 	r := reader{b: body}
 	p.domain, p.to = r.text(), r.jid()
-	if r.bad || p.to.IsBare() {
+	if r.bad {
 		return p, fmt.Errorf("%w: malformed address", errForeign)
 	}
 	doc, err := f.Document(r.b)

@@ -138,6 +138,7 @@ func (w *world) open(name string) (*node, error) {
 	}
 	n := &node{w: w, client: client, table: hooks.NewTable(log)}
 	n.router = router.New(hooks.NewTable(log), log)
+	n.router.Named(name)
 	n.Cluster, err = cluster.Open(context.Background(), cluster.Options{
 		Redis: client, Router: n.router, Log: log, Name: name, Instance: w.instance(name), Lease: lease, Beat: beat, Hold: w.hold,
 		Fenced: func() { n.fenced.Add(1) }, Missed: func() { n.missed.Add(1) },

@@ -1,9 +1,6 @@
 package local
 
 import (
-	"context"
-	"encoding/json"
-
 	"github.com/gabberd/gabberd/hooks"
 	"github.com/gabberd/gabberd/xmpp"
 )
@@ -12,23 +9,6 @@ import (
 // messages to it, and anything to one of its resources. Nil: it was dealt with.
 var ToResource = hooks.NewFold[*xmpp.Stanza, *Host]("local_send_to_resource_hook", "A stanza has come for the server itself or a resource of it. Nil: it was dealt with.").
 	ByHand("STANZA", handStanza)
-
-// Answered tells the other nodes of an answer to a question that this one has not
-// asked (router.Router.Ask): clients answer where they are connected.
-var Answered = hooks.NewEvent[*xmpp.Stanza]("iq_answered", "A client has answered a question of the server that another node has asked.").
-	Everywhere(hooks.Wire[*xmpp.Stanza]{
-		Write: func(st *xmpp.Stanza) ([]byte, error) { return json.Marshal(st.XML()) },
-		Read: func(_ context.Context, b []byte) (*xmpp.Stanza, error) {
-			var text string
-			if err := json.Unmarshal(b, &text); err != nil {
-				return nil, err
-			}
-			return xmpp.ParseXML([]byte(text))
-		},
-	})
-
-// maxAnswer is the longest answer that other nodes are told of, in bytes.
-const maxAnswer = 64 << 10
 
 // The hooks of a virtual host's life run in the server's table.
 var (

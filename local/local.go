@@ -82,10 +82,8 @@ func (h *Host) Route(ctx context.Context, st *xmpp.Stanza) {
 	switch {
 	case st.To.Local() != "":
 		h.Sessions.Route(ctx, st)
-	case router.Answers(st):
-		if h.Hooks.Spreads() && st.Size() <= maxAnswer {
-			Answered.Run(ctx, h.Hooks, st)
-		}
+	case st.Kind == xmpp.IQ && !st.IsRequest():
+		router.Unasked.Run(ctx, h.Hooks, st)
 	case st.Kind == xmpp.IQ && st.To.IsBare():
 		h.Router.Answer(ctx, &h.iq, st)
 	case st.Type == "error" || st.Type == "result":

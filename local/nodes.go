@@ -15,7 +15,6 @@ import (
 func (h *Host) joinNodes() {
 	p := part{h.Hooks}
 	h.Hooks.HeardIn(h.ByHand)
-	Answered.AddElsewhere(p, hooks.Normal, func(_ context.Context, st *xmpp.Stanza) { h.Router.Answered(st) })
 	if h.Auth != nil {
 		ClearCache.AddElsewhere(p, hooks.First, func(context.Context, *Host) { h.Auth.Forget() })
 		auth.Known.Add(p, hooks.Normal, h.anonymousKnown)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"hash/fnv"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -13,14 +15,37 @@ import (
 // maxPending bounds the questions that wait for an answer at the same time.
 const maxPending = 50_000
 
-// idPrefix marks the ids of our own questions.
+// idPrefix marks the ids of our own questions. In a cluster a mark of the node follows.
 const idPrefix = "gd-"
+
+// Mark stands for a node in the ids of its questions: clients answer where they are
+// connected, and who gets the answer knows whose it is. It does not tell the name.
+func Mark(node string) string {
+	h := fnv.New64a()
+	h.Write([]byte(node))
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+// Asker is the mark of the node that has asked what st answers; ok is false if st
+// answers nothing, or a server that has no other nodes.
+func Asker(st *xmpp.Stanza) (mark string, ok bool) {
+	if !answers(st) {
+		return "", false
+	}
+	mark, _, ok = strings.Cut(st.ID[len(idPrefix):], "-")
+	return mark, ok
+}
+
+// Named has the ids of questions carry the mark of this node. It is called before the
+// first one.
+func (r *Router) Named(node string) { r.pending.front = Mark(node) + "-" }
 
 // ErrBusy says that too many questions are waiting already.
 var ErrBusy = errors.New("too many requests are waiting for an answer")
 
 // pending is the questions of this server that wait for an answer.
 type pending struct {
+	front   string // of ids, behind idPrefix
 	mu      sync.Mutex
 	waiting map[string]*question
 }
@@ -35,7 +60,7 @@ type question struct {
 // called on the goroutine that reads the answer: a handler of the stream that is
 // asked.
 func (r *Router) Ask(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Stanza, error) {
-	iq = iq.WithID(idPrefix + rand.Text())
+	iq = iq.WithID(idPrefix + r.pending.front + rand.Text())
 	q := &question{iq.To, make(chan *xmpp.Stanza, 1)}
 	if !r.pending.add(iq.ID, q) {
 		return nil, ErrBusy
@@ -56,9 +81,8 @@ func (r *Router) Ask(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Stanza, error)
 	}
 }
 
-// Answers reports whether st looks like the answer to a question of this server or of
-// another node, which one may know that it does not wait for.
-func Answers(st *xmpp.Stanza) bool {
+// answers reports whether st looks like the answer to a question of a server like this.
+func answers(st *xmpp.Stanza) bool {
 	return st.Kind == xmpp.IQ && !st.IsRequest() && strings.HasPrefix(st.ID, idPrefix)
 }
 
@@ -84,7 +108,7 @@ func (p *pending) remove(id string) {
 // answered hands st to whoever asked. The answer must come from who was asked,
 // or somebody could answer for others.
 func (p *pending) answered(st *xmpp.Stanza) bool {
-	if !Answers(st) {
+	if !answers(st) {
 		return false
 	}
 	p.mu.Lock()

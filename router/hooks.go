@@ -20,3 +20,7 @@ func handStanza(_ context.Context, words []string) (st *xmpp.Stanza, none struct
 	st, err = xmpp.ParseXML([]byte(words[0]))
 	return st, none, err
 }
+
+// Unasked runs in the table of a virtual host with an answer to a question that this
+// node has not asked, or does not wait for any more.
+var Unasked = hooks.NewEvent[*xmpp.Stanza]("iq_answer_unasked", "A client has answered a question of the server that this node does not wait for.")

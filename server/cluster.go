@@ -52,6 +52,7 @@ func (s *Server) join() error {
 	if err != nil {
 		return errors.Join(err, client.Close())
 	}
+	s.router.Named(m.cluster.Name())
 	s.log.Info("this is a node of a cluster", "node", m.cluster.Name(), "epoch", m.cluster.Epoch())
 	s.hooks.Spread("", m.cluster.Spread)
 	s.member = m
