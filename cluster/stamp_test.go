@@ -66,3 +66,23 @@ func TestTheIDOfAnArchiveStays(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// A farewell that its successor has overtaken is not told to friends on the same node
+// either.
+func TestOvertakenFarewellOnTheSameNode(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.three()
+	befriend(a, b, c)
+	romeo := b.login("romeo@localhost/r")
+	a.sees("romeo@localhost/r", "b")
+	c.sees("romeo@localhost/r", "b")
+	c.login("juliet@localhost/phone")
+	b.sees("juliet@localhost/phone", "c")
+	told := func() string { return romeo.told("juliet@localhost/") }
+	await(t, "romeo is told", func() bool { return told() == "phone" })
+	gone := xmpp.NewPresence("unavailable", xmpp.MustParse("juliet@localhost/phone"), xmpp.MustParse("romeo@localhost"))
+	b.router.Route(t.Context(), gone)
+	if got := told(); got != "phone" {
+		t.Errorf("romeo was told: %s", got)
+	}
+}

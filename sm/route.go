@@ -79,6 +79,11 @@ func (ss *Sessions) find(j xmpp.JID) (s *Session, all []*Session, ok bool) {
 
 func (ss *Sessions) routePresence(ctx context.Context, st *xmpp.Stanza) {
 	switch st.Type {
+	case "unavailable":
+		// Whoever says goodbye has looked for a successor before, who may have come since.
+		if ss.node != "" && ss.overtaken(ss.node, st) {
+			return
+		}
 	case "subscribe", "subscribed", "unsubscribe", "unsubscribed":
 		ss.routeSubscription(ctx, st)
 		return
