@@ -71,6 +71,7 @@ func TestMalformedMoves(t *testing.T) {
 	}
 	a.Say("b", 'm', []byte("\x09localhost\x01\x00{\"record\": 7}"))
 	a.Say("b", 'm', []byte("\x09localhost\x01\x00{}"))
+	a.Say("b", 'a', []byte("\x09localhost\x09localhost<message/>"))
 	await(t, "all were looked at", func() bool { return a.Unreceived() == 0 })
 	if b.Counters.Foreign.Load() < before+8 {
 		t.Errorf("%d frames were found to be malformed", b.Counters.Foreign.Load()-before)

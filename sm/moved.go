@@ -201,8 +201,8 @@ func (ss *Sessions) Adopt(ctx context.Context, m *Moved) (s *Session, settled fu
 	if s, err = m.Record.read(ss.Domain); err != nil {
 		return nil, nil, err
 	}
-	if s.Anonymous || m.Acks.ID == "" || uint64(len(m.Queue)) > m.Sent {
-		return nil, nil, fmt.Errorf("%w: nobody can resume it", errNotOurs)
+	if err := m.check(s); err != nil {
+		return nil, nil, err
 	}
 	s.ID = s.ID.MovedTo(ss.node)
 	m.Record.Directed = m.Directed
@@ -236,6 +236,24 @@ func (ss *Sessions) Adopt(ctx context.Context, m *Moved) (s *Session, settled fu
 		}
 		begin()
 	}, nil
+}
+
+// check says what is wrong with what has come, where anybody may have written anything.
+func (m *Moved) check(s *Session) error {
+	switch {
+	case m.Record.V != recordVersion:
+		return fmt.Errorf("%w: it is of version %d, not %d", errNotOurs, m.Record.V, recordVersion)
+	case s.Anonymous || m.Acks.ID == "" || m.Acks.Resume <= 0:
+		return fmt.Errorf("%w: nobody can resume it", errNotOurs)
+	case uint64(len(m.Queue)) > m.Sent:
+		return fmt.Errorf("%w: more is queued than was sent", errNotOurs)
+	}
+	for _, seq := range m.Open {
+		if seq >= m.Sent {
+			return fmt.Errorf("%w: something is open that was not sent", errNotOurs)
+		}
+	}
+	return nil
 }
 
 // Streams calls each with every stream of this node that can be resumed, and how
