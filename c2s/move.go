@@ -85,7 +85,13 @@ func (l *Listener) give(ctx context.Context, conns []*Conn, reason *stream.Error
 		if !c.canMove() {
 			continue
 		}
-		room <- struct{}{}
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			break // the rest is told that the server goes
+		}
 		wg.Go(func() {
 			defer func() { <-room }()
 			c.host.Sessions.Give(ctx, c.session.Load(), why)

@@ -150,7 +150,7 @@ func (c *Cluster) wanted(l *link, w want) {
 		h := c.host(w.domain)
 		if h != nil {
 			s := h.Resumes(w.user, w.id)
-			if s != nil && h.Move(c.ctx, s, sm.Taken, true, func(m *sm.Moved) sm.Conn { return c.offer(l, h, m, w.n) }) {
+			if s != nil && h.Move(c.ctx, s, sm.Taken, true, func(m *sm.Moved) sm.Conn { return c.offer(c.ctx, l, h, m, w.n) }) {
 				return
 			}
 			if s != nil {
@@ -195,10 +195,10 @@ func (c *Cluster) apart(f, busy func()) {
 func (h *host) Give(ctx context.Context, s *sm.Session, reason error) bool {
 	c := h.c
 	l := c.heir()
-	if l == nil {
+	if l == nil || !c.gate.isOpen() {
 		return false
 	}
-	return h.Move(ctx, s, reason, false, func(m *sm.Moved) sm.Conn { return c.offer(l, h, m, 0) })
+	return h.Move(ctx, s, reason, false, func(m *sm.Moved) sm.Conn { return c.offer(ctx, l, h, m, 0) })
 }
 
 // heir is the link to a node that stays.
@@ -217,9 +217,9 @@ func (c *Cluster) heir() *link {
 	return c.link(name, all[name].epoch)
 }
 
-// offer sends a session to another node and waits until that has taken it. It
-// returns the way to it, nil if it was not taken.
-func (c *Cluster) offer(l *link, h *host, m *sm.Moved, fetched uint64) sm.Conn {
+// offer sends a session to another node and waits until that has taken it, at most as
+// long as ctx lasts. It returns the way to it, nil if it was not taken.
+func (c *Cluster) offer(ctx context.Context, l *link, h *host, m *sm.Moved, fetched uint64) sm.Conn {
 	text, err := json.Marshal(m)
 	if err != nil || len(text) > maxMoved {
 		c.log.Error("a session cannot go on on another node", "node", l.node, "bytes", len(text), "error", err)
@@ -247,6 +247,8 @@ func (c *Cluster) offer(l *link, h *host, m *sm.Moved, fetched uint64) sm.Conn {
 	case <-l.ended: // it has died: whoever it had told will be told the contrary
 		return nil
 	case <-t.C:
+		return nil
+	case <-ctx.Done():
 		return nil
 	case <-c.ctx.Done():
 		return nil

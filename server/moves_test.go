@@ -162,6 +162,32 @@ func TestResumeAfterTheNodeHasLeft(t *testing.T) {
 	}
 }
 
+// With Redis away a session cannot go anywhere: its client is told that the server goes,
+// and the node does not wait for longer than it may.
+func TestNodeLeavesWhileRedisIsAway(t *testing.T) {
+	n, kept := three(t)
+	n[0].register("juliet@localhost", "nurse@localhost")
+	juliet, _ := n[0].resumable("juliet@localhost/balcony")
+	nurse := n[0].session("nurse@localhost/x")
+	kept.Freeze()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		n[0].stop()
+	}()
+	if got := nurse.until("</stream:stream>"); !strings.Contains(got, "system-shutdown") {
+		t.Errorf("who cannot resume is told: %s", got)
+	}
+	juliet.rest()
+	select {
+	case <-ended:
+	case <-time.After(2 * patience):
+		t.Error("the node does not end")
+	}
+	kept.Thaw()
+	<-ended
+}
+
 // Nobody resumes the stream of another account from another node, and who asks for
 // one that has ended there hears how much was handled.
 func TestResumeElsewhereIsRefused(t *testing.T) {
