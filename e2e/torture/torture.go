@@ -36,7 +36,7 @@ type options struct {
 
 func defaults() options {
 	return options{
-		faults: []string{"calm", "bind", "kick", "vanish", "cut", "resume-race", "kill", "kill-restart", "kill-two", "redis-stop", "drop", "flush", "evict", "freeze", "foreign", "roll"},
+		faults: []string{"calm", "bind", "kick", "vanish", "cut", "resume-race", "kill", "kill-restart", "redis-stop", "drop", "flush", "evict", "freeze", "foreign", "roll"},
 		users:  12, friends: 6, rate: 12, share: 400, idle: patience, level: "info", out: io.Discard,
 	}
 }
