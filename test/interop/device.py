@@ -12,6 +12,7 @@ class Device:
     client = ""  # what it is called
     archives = True  # does it read the archive (XEP-0313)?
     replaces = True  # does what it keeps have the correction only (XEP-0308)?
+    edits = "ctrl+Up"  # the key that brings back what was typed last
     resumes = True  # does it take up its session after it was cut off (XEP-0198)?
     _addresses = iter("192.0.2.%d" % n for n in range(2, 250))
 
@@ -31,16 +32,20 @@ class Device:
         raise NotImplementedError
 
     async def open(self, jid):
-        """Opens the chat with somebody."""
+        """Opens the chat with somebody, in self.window."""
         raise NotImplementedError
 
     async def say(self, jid, text):
         """Types something into the chat with somebody."""
-        raise NotImplementedError
+        await self.open(jid)
+        await self.screen.type(self.window, text)
 
     async def correct(self, jid, text):
         """Makes another text of what was typed last."""
-        raise NotImplementedError
+        await self.open(jid)
+        self.screen.do("key", self.edits)
+        self.screen.do("key", "ctrl+a")
+        await self.screen.type(self.window, text)
 
     async def block(self, jid):
         raise NotImplementedError

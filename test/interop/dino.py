@@ -38,16 +38,6 @@ class Dino(Device):
         self.window = await self.screen.window(jid.split("@")[0], 10) or await self.screen.window("Dino")
         await self.screen.front(self.window)
 
-    async def say(self, jid, text):
-        await self.open(jid)
-        await self.screen.type(self.window, text)
-
-    async def correct(self, jid, text):
-        await self.open(jid)
-        self.screen.do("key", "Up")
-        self.screen.do("key", "ctrl+a")
-        await self.screen.type(self.window, text)
-
     async def block(self, jid):
         await self._toggle_block(jid)
 

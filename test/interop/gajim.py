@@ -60,16 +60,6 @@ class Gajim(Device):
         self.window = await self.screen.window("^Gajim")
         await self.screen.front(self.window)
 
-    async def say(self, jid, text):
-        await self.open(jid)
-        await self.screen.type(self.window, text)
-
-    async def correct(self, jid, text):
-        await self.open(jid)
-        self.screen.do("key", "ctrl+Up")
-        self.screen.do("key", "ctrl+a")
-        await self.screen.type(self.window, text)
-
     async def block(self, jid):
         await self.screen.action(NAME, PATH, "work-block-contact", '"%s"' % jid)
         question = await self.screen.window("Block Contact")

@@ -72,16 +72,6 @@ class Psi(Device):
         self.window = await self.screen.window(jid.split("@")[0])
         await self.screen.front(self.window)
 
-    async def say(self, jid, text):
-        await self.open(jid)
-        await self.screen.type(self.window, text)
-
-    async def correct(self, jid, text):
-        await self.open(jid)
-        self.screen.do("key", "ctrl+Up")
-        self.screen.do("key", "ctrl+a")
-        await self.screen.type(self.window, text)
-
     async def block(self, jid):
         await self._toggle_block()
 
