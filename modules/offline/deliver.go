@@ -58,13 +58,31 @@ func (m *offline) left(_ context.Context, l sm.Leaving) {
 	m.state(l.Session).served.Store(false)
 }
 
+// behind has a message for a user who is there wait for what is on its way to the disk
+// for that user: sent before he came, it would be overtaken.
+func (m *offline) behind(_ context.Context, st *xmpp.Stanza, ss *sm.Sessions) (*xmpp.Stanza, hooks.Flow) {
+	if st != nil && st.Kind == xmpp.Message && m.flying.any.Load() > 0 && m.flying.has(st.To.Bare()) && gets(ss, st.To) {
+		m.flying.behind(st.To.Bare(), ss)
+	}
+	return st, hooks.Next
+}
+
+// gets reports whether somebody with that address is given what waits, on whichever
+// node.
+func gets(ss *sm.Sessions, to xmpp.JID) bool {
+	return slices.ContainsFunc(ss.User(to.Bare()), func(s *sm.Session) bool {
+		p, ok := s.Priority()
+		return ok && p >= 0 && (to.IsBare() || s.JID == to)
+	})
+}
+
 // present is the client of user on this node that gets what waits, nil if none
-// does.
+// does. It may be about to look itself (came).
 func (m *offline) present(user xmpp.JID) (best *sm.Session) {
 	most := -1
 	for _, s := range m.host.Sessions.Local(user) {
 		x := m.state(s)
-		if p, ok := s.Priority(); ok && p > most && x.served.Load() && !x.chooses.Load() {
+		if p, ok := s.Priority(); ok && p > most && !x.chooses.Load() {
 			best, most = s, p
 		}
 	}

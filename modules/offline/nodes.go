@@ -27,18 +27,19 @@ type sought struct {
 
 // listen hears of users who have come, and of what makes the counts wrong.
 func (m *offline) listen() {
-	Kept.AddElsewhere(m.host, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.serveHere(user.Bare()) })
+	Kept.AddElsewhere(m.host, hooks.Normal, func(_ context.Context, k Keeping) { m.kept(k) })
+	Given.AddElsewhere(m.host, hooks.Normal, func(_ context.Context, k Keeping) { m.flying.given(k.User, k.N) })
 	auth.Removed.AddElsewhere(m.host, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.counts.changed(user) })
 	local.ClearCache.AddEverywhere(m.host, hooks.Normal, func(context.Context, *local.Host) { m.counts.allChanged() })
 }
 
 // seek has user looked for on the other nodes, now that a message for him is
 // stored. A client that becomes available is known to all nodes before it is given
-// what waits: so either it was given the message too, or it is found now. It does
-// not wait.
-func (m *offline) seek(user xmpp.JID) {
+// what waits: so either it was given the message too, or it is found now. False: he
+// is not looked for. It does not wait.
+func (m *offline) seek(user xmpp.JID) bool {
 	if !m.host.Hooks().Spreads() {
-		return
+		return false
 	}
 	m.sought.mu.Lock()
 	defer m.sought.mu.Unlock()
@@ -46,12 +47,13 @@ func (m *offline) seek(user xmpp.JID) {
 		m.sought.users = map[xmpp.JID]time.Time{}
 	}
 	if _, ok := m.sought.users[user]; !ok && len(m.sought.users) >= maxSought {
-		return
+		return false
 	}
 	m.sought.users[user.Clone()] = time.Time{}
 	if !m.sought.busy {
 		m.sought.busy = m.later.Apart(m.lookOut)
 	}
+	return m.sought.busy
 }
 
 // lookOut looks for users until there is nobody left to be looked for.
@@ -90,7 +92,7 @@ func (m *offline) look(users map[xmpp.JID]time.Time) (again map[xmpp.JID]time.Ti
 		if m.ctx.Err() != nil {
 			return nil
 		}
-		found := false
+		found, down := false, m.flying.down(user)
 		if !away {
 			all, err := m.host.Sessions.Fresh(user)
 			away = err != nil
@@ -101,11 +103,13 @@ func (m *offline) look(users map[xmpp.JID]time.Time) (again map[xmpp.JID]time.Ti
 		}
 		switch {
 		case found:
-			Kept.Run(m.ctx, m.host.Hooks(), user)
+			Kept.Run(m.ctx, m.host.Hooks(), Keeping{user, m.flying.tell(user, down)})
 		case away:
 			again[user] = time.Now().Add(allBack)
 		case time.Now().Before(until):
 			again[user] = until
+		default:
+			m.flying.dealt(user, down)
 		}
 	}
 	return again

@@ -76,6 +76,32 @@ func TestMessageFindsWhoHasComeToAnotherNode(t *testing.T) {
 	c.Await("nothing waits any more", func() bool { return waits(t, c.List[0]) == 0 })
 }
 
+// TestWhatIsKeptIsNotOvertaken by what the same node sends to the client at once,
+// because it has seen it by now.
+func TestWhatIsKeptIsNotOvertaken(t *testing.T) {
+	c := startNodes(t)
+	juliet := c.List[1].Available("juliet@localhost/balcony")
+	var got []string
+	for i := range 20 {
+		missed(t, c.List[0], fmt.Sprint(2*i))
+		to := juliet.JID
+		if i%2 == 0 {
+			to = to.Bare()
+		}
+		st := xmpp.NewMessage("chat", xmpp.MustParse("romeo@localhost/orchard"), to, xmpp.TextEl(xmpp.NSClient, "body", fmt.Sprint(2*i+1)))
+		c.List[0].Sessions.Route(t.Context(), st)
+		c.Await("juliet has both", func() bool {
+			got = append(got, strings.Fields(heard(juliet))...)
+			return len(got) >= 2*i+2
+		})
+	}
+	for i, body := range got {
+		if body != fmt.Sprint(i) {
+			t.Fatalf("juliet got %q", got)
+		}
+	}
+}
+
 // TestMessageFindsHerWhenRedisIsBack: while it cannot be told who is where, nobody
 // gives up.
 func TestMessageFindsHerWhenRedisIsBack(t *testing.T) {

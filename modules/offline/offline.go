@@ -148,10 +148,15 @@ func start(h *modules.Host, o options) error {
 	h.OnStop(func() {
 		cancel()
 		m.later.Close()
+		m.flying.close(context.WithoutCancel(ctx))
 	})
+	m.flying.apart = func(r release) bool {
+		return m.later.Apart(func() { r(context.WithoutCancel(ctx), nil) })
+	}
 	m.states.Travels(h, (*state).pack, unpackState)
 	sm.Offline.Add(h, hooks.Normal, m.homeless)
 	sm.BounceUser.Add(h, hooks.Normal, m.bounced)
+	sm.Receive.Add(h, hooks.Last, m.behind)
 	sm.SelfPresent.Add(h, hooks.Last, m.before)
 	sm.Present.Add(h, hooks.Normal, m.came)
 	sm.Unpresent.Add(h, hooks.Normal, m.left)
@@ -239,7 +244,6 @@ func (m *offline) queue(ctx context.Context, st *xmpp.Stanza, archived bool) *xm
 	receipt.Hold()
 	// Then is called where nothing may block.
 	m.flying.add(user, ticket)
-	ticket.Then(func(error) { m.flying.landed(user, ticket) })
 	if archived {
 		m.written(ctx, st, ticket, func(err, absent error) { m.settled(st, receipt, err, absent) })
 	} else {
@@ -281,18 +285,23 @@ func (m *offline) settled(st *xmpp.Stanza, receipt *sm.Receipt, err, absent erro
 		m.later.Use(func() {
 			m.refuse(context.WithoutCancel(m.ctx), st, xmpp.ResourceConstraint.WithText("The server could not store the message"))
 			receipt.Release()
+			m.flying.landed(user, false)
 		})
 		return
 	case absent != nil:
-		m.later.Use(func() { m.whole(st, receipt) })
+		m.later.Use(func() {
+			m.whole(st, receipt)
+			m.flying.landed(user, false)
+		})
 		return
 	}
 	m.later.Free()
 	receipt.Secure()
 	m.stored[m.locks.shard(user)].Add(1)
+	m.flying.landed(user, true)
 	// The user may have come, and been given what there was, in the meantime.
-	if !m.serveHere(user) {
-		m.seek(user)
+	if !m.serveHere(user) && !m.seek(user) {
+		m.flying.dealt(user, m.flying.down(user))
 	}
 }
 

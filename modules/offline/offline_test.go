@@ -242,6 +242,61 @@ func TestMessageThatIsStoredAfterTheLoginArrives(t *testing.T) {
 	}
 }
 
+// What comes when she is there does not overtake what is on its way to the disk.
+func TestWhatIsBeingStoredIsNotOvertaken(t *testing.T) {
+	s, romeo := start(t, "")
+	in := arrivals(s, "juliet")
+	err := database(t, s).Tx(t.Context(), func(tx *storage.Tx) error { // nobody else can write meanwhile
+		if _, err := tx.Exec(t.Context(), `DELETE FROM spool WHERE 1 = 0`); err != nil {
+			return err
+		}
+		say(romeo, "first", "second")
+		s.Login("juliet@localhost/balcony").Say(`<presence/>`)
+		say(romeo, "third", "fourth")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for len(got) < 4 {
+		if st := <-in; st.Body() != "" {
+			got = append(got, st.Body())
+		}
+	}
+	if strings.Join(got, " ") != "first second third fourth" {
+		t.Errorf("juliet got %q", got)
+	}
+}
+
+// With the disk away for long, who is there goes on.
+func TestDiskThatHangsHoldsNobodyUp(t *testing.T) {
+	s, romeo := start(t, "")
+	in := arrivals(s, "juliet")
+	err := database(t, s).Tx(t.Context(), func(tx *storage.Tx) error {
+		if _, err := tx.Exec(t.Context(), `DELETE FROM spool WHERE 1 = 0`); err != nil {
+			return err
+		}
+		say(romeo, "first")
+		s.Login("juliet@localhost/balcony").Say(`<presence/>`)
+		say(romeo, "second")
+		for st := range in {
+			if st.Body() == "second" {
+				return nil
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for st := range in {
+		if st.Body() == "first" {
+			break
+		}
+	}
+}
+
 func TestConnectionThatBreaksLosesNothing(t *testing.T) {
 	s, romeo := start(t, "")
 	say(romeo, "a", "b", "c")
