@@ -87,12 +87,16 @@ func (b *sqlBackend) Find(ctx context.Context, user xmpp.JID) (xmpp.JID, []Passw
 // passwords reads the rows of up to two names.
 func (b *sqlBackend) passwords(ctx context.Context, q storage.Querier, exact, older string) (map[string][]Password, error) {
 	found := map[string][]Password{}
-	query := `SELECT username, COALESCE(type, 0), password, serverkey, salt, iterationcount
-		FROM users WHERE {host} AND username IN (?, ?) ORDER BY type`
+	kind, order := "COALESCE(type, 0)", " ORDER BY type"
 	if b.single {
-		query = `SELECT username, 0, password, serverkey, salt, iterationcount FROM users WHERE {host} AND username IN (?, ?)`
+		kind, order = "0", ""
 	}
-	err := q.Each(ctx, query, []any{exact, older}, func(r storage.Row) error {
+	names, args := "= ?", []any{exact} // for which the database needs no list and no sorting
+	if older != exact {
+		names, args = "IN (?, ?)", []any{exact, older}
+	}
+	query := `SELECT username, ` + kind + `, password, serverkey, salt, iterationcount FROM users WHERE {host} AND username ` + names + order
+	err := q.Each(ctx, query, args, func(r storage.Row) error {
 		var name string
 		var row userRow
 		if err := r.Scan(&name, &row.kind, &row.password, &row.serverKey, &row.salt, &row.iterations); err != nil {
