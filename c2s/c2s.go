@@ -100,6 +100,7 @@ type Listener struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	crowd  crowd
+	crew   crew
 	wg     sync.WaitGroup
 
 	longestRest time.Duration // another one in tests
@@ -116,6 +117,7 @@ func NewListener(o Options, s Server, log *slog.Logger) (*Listener, error) {
 	o.StartTLS = o.StartTLS || o.StartTLSRequired || o.Verify
 	l := &Listener{Options: o, server: s, log: log, conns: map[*Conn]struct{}{}, longestRest: longestRest}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.crew.free, l.crew.over = make(chan *Conn), l.ctx.Done()
 	if o.Verify && o.CAFile != "" {
 		pool, err := readPool(o.CAFile)
 		if err != nil {
@@ -164,7 +166,7 @@ func (l *Listener) accept(nc net.Conn) {
 		nc.Close()
 		return
 	}
-	go c.start()
+	l.crew.start(c)
 }
 
 func (l *Listener) add(c *Conn) bool {
@@ -240,4 +242,5 @@ func (l *Listener) Shutdown(ctx context.Context, reason *stream.Error) {
 		<-done
 	}
 	l.cancel()
+	l.crew.all.Wait()
 }

@@ -38,6 +38,7 @@ type Conn struct {
 	in     []byte  // what was read and is no whole element yet
 	inBuf  *buffer // whose memory in is, nil if it has grown out of it
 	state  state
+	guest  bool // on a goroutine of the crew
 	early  bool // counted among those that have not logged in
 	moving bool // it has no connection, and its session is on its way to another node; with the outbox's mu
 

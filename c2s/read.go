@@ -77,6 +77,9 @@ func (c *Conn) loop() error {
 
 // why tells apart the reasons for which reading ends.
 func (c *Conn) why(err error) error {
+	if errors.Is(err, errRepark) {
+		return err
+	}
 	if r := c.reason.Load(); r != nil {
 		return r
 	}
@@ -120,11 +123,11 @@ func (c *Conn) fill() (int, error) {
 			return 0, err
 		}
 		c.release()
-		if err := c.sock.wait(); err != nil {
+		if err := c.await(); err != nil {
 			return 0, err
 		}
 	}
-	if err := c.sock.wait(); err != nil {
+	if err := c.await(); err != nil {
 		return 0, err
 	}
 	b := c.sock.ahead
@@ -139,6 +142,14 @@ func (c *Conn) fill() (int, error) {
 	c.outgrown()
 	putBuffer(b)
 	return n, nil
+}
+
+// await waits for bytes, unless that is to be done elsewhere: errRepark.
+func (c *Conn) await() error {
+	if c.guest && c.sock.ahead == nil && c.atEase() {
+		return errRepark
+	}
+	return c.sock.wait()
 }
 
 // room makes sure that there is space behind c.in.

@@ -37,6 +37,8 @@ type socket struct {
 	readErr error
 
 	mu       sync.Mutex
+	corked   bool   // what is written waits
+	held     []byte // so
 	pending  []byte // what the kernel has not taken yet
 	draining bool   // a goroutine waits until it does
 	err      error  // the write side is broken
@@ -73,6 +75,17 @@ func (s *socket) wait() error {
 	return s.readErr
 }
 
+// poll is wait without waiting: it reports whether there was something to read, or an
+// error, which wait then returns.
+func (s *socket) poll() bool {
+	found := false
+	err := s.raw.Read(func(fd uintptr) bool {
+		found = s.tryRead(fd)
+		return true
+	})
+	return found || err != nil
+}
+
 // tryRead is one attempt to read; false has the runtime wait for the socket.
 func (s *socket) tryRead(fd uintptr) bool {
 	b := getBuffer()
@@ -105,6 +118,9 @@ func (s *socket) Read(p []byte) (int, error) {
 		if s.async {
 			return 0, errWouldBlock
 		}
+		if err := s.flush(); err != nil {
+			return 0, err
+		}
 		if err := s.wait(); err != nil {
 			return 0, err
 		}
@@ -123,12 +139,51 @@ func (s *socket) Read(p []byte) (int, error) {
 func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
-		return 0, s.err
+	if s.corked {
+		s.held = append(s.held, p...)
+		return len(p), nil
+	}
+	all := p
+	if len(s.held) > 0 {
+		all = append(s.held, p...)
+		s.held = nil
+	}
+	if err := s.write(all); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// cork has what is written wait for flush, or from uncork on for the next write.
+func (s *socket) cork() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.corked = true
+}
+
+func (s *socket) uncork() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.corked = false
+}
+
+// flush writes what waits.
+func (s *socket) flush() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.held
+	s.held = nil
+	return s.write(p)
+}
+
+// write is Write under the mutex.
+func (s *socket) write(p []byte) error {
+	if s.err != nil || len(p) == 0 {
+		return s.err
 	}
 	if s.draining {
 		s.pending = append(s.pending, p...)
-		return len(p), nil
+		return nil
 	}
 	s.wb, s.wn, s.werr = p, 0, nil
 	if err := s.raw.Write(s.writeFn); err != nil {
@@ -138,14 +193,14 @@ func (s *socket) Write(p []byte) (int, error) {
 	}
 	s.wb = nil
 	if s.err != nil {
-		return 0, s.err
+		return s.err
 	}
 	if s.wn < len(p) {
 		s.pending = append([]byte(nil), p[s.wn:]...)
 		s.draining = true
 		go s.drain()
 	}
-	return len(p), nil
+	return nil
 }
 
 // tryWrite writes as much as the kernel takes. It always returns true: waiting

@@ -20,11 +20,21 @@ func (c *Conn) handshake(domain string) error {
 	c.sock.async = false
 	t := tls.Server(c.sock, c.l.tls)
 	// Without a context, which would cost a goroutine: Close interrupts it.
-	if err := t.Handshake(); err != nil {
+	c.sock.cork()
+	err := t.Handshake()
+	c.sock.uncork()
+	state := t.ConnectionState()
+	// With TLS 1.3 the client has all that it waits for, and the ticket goes with the
+	// stream header.
+	if err != nil || state.Version < tls.VersionTLS13 {
+		if e := c.sock.flush(); err == nil {
+			err = e
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	c.sock.async = true
-	state := t.ConnectionState()
 	c.stream.TLS = &state
 	c.tls = t
 	c.out.encrypt(t)
