@@ -84,6 +84,9 @@ var errQueryTimeout = errors.New("no answer within sql_query_timeout")
 // failure says what err means to a caller: nil, one of this package's errors,
 // the error of the caller's context, or the database's complaint.
 func (b *base) failure(ctx context.Context, err error) error {
+	if end, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(end) {
+		<-ctx.Done() // the transaction's own timer may have been the first
+	}
 	switch {
 	case err == nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrUnavailable), errors.Is(err, ErrExists), errors.Is(err, ErrClosed):
 		return err
