@@ -58,9 +58,9 @@ func (b *sqlBackend) Name() string { return b.name }
 
 // Exists reports whether there is an account of this name, in any spelling.
 func (b *sqlBackend) Exists(ctx context.Context, user xmpp.JID) (bool, error) {
-	exact, older := spellings(user)
+	names, args := either(spellings(user))
 	var n int
-	err := b.db.Get(ctx, []any{&n}, `SELECT COUNT(*) FROM users WHERE {host} AND username IN (?, ?)`, exact, older)
+	err := b.db.Get(ctx, []any{&n}, `SELECT COUNT(*) FROM users WHERE {host} AND username `+names, args...)
 	if err != nil {
 		return false, fmt.Errorf("look for an account: %w", err)
 	}
@@ -84,6 +84,15 @@ func (b *sqlBackend) Find(ctx context.Context, user xmpp.JID) (xmpp.JID, []Passw
 	return stored, found[older], nil
 }
 
+// either is the condition for one of two names. They are the same nearly always, and
+// then the database needs no list and does not sort.
+func either(exact, older string) (cond string, args []any) {
+	if exact == older {
+		return "= ?", []any{exact}
+	}
+	return "IN (?, ?)", []any{exact, older}
+}
+
 // passwords reads the rows of up to two names.
 func (b *sqlBackend) passwords(ctx context.Context, q storage.Querier, exact, older string) (map[string][]Password, error) {
 	found := map[string][]Password{}
@@ -91,10 +100,7 @@ func (b *sqlBackend) passwords(ctx context.Context, q storage.Querier, exact, ol
 	if b.single {
 		kind, order = "0", ""
 	}
-	names, args := "= ?", []any{exact} // for which the database needs no list and no sorting
-	if older != exact {
-		names, args = "IN (?, ?)", []any{exact, older}
-	}
+	names, args := either(exact, older)
 	query := `SELECT username, ` + kind + `, password, serverkey, salt, iterationcount FROM users WHERE {host} AND username ` + names + order
 	err := q.Each(ctx, query, args, func(r storage.Row) error {
 		var name string
