@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,7 @@ type Server struct {
 	ground   ground
 	log      *lockedBuffer
 	registry *admin.Registry
+	prepared []modules.Prepared
 	running  []*modules.Host
 }
 
@@ -91,25 +93,35 @@ func start(t testing.TB, on ground, yaml string, list []modules.Module) *Server 
 	if err := tree.Finish(); err != nil {
 		t.Fatalf("the test's configuration:\n%v", err)
 	}
-	s := &Server{t: t, log: new(lockedBuffer), ground: on}
+	s := &Server{t: t, log: new(lockedBuffer), ground: on, prepared: prepared}
 	s.build(rules, accounts)
+	s.run()
+	t.Cleanup(s.Stop)
+	local.Up.Run(context.Background(), s.Global, s.Host)
+	return s
+}
+
+// run starts the modules.
+func (s *Server) run() {
+	s.t.Helper()
 	loaded := func(name string) bool {
-		for _, p := range prepared {
-			if p.Name == name {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(s.prepared, func(p modules.Prepared) bool { return p.Name == name })
 	}
-	for _, p := range prepared {
+	for _, p := range s.prepared {
 		h := modules.NewHost(context.Background(), p.Name, s.Host, loaded)
 		if err := p.Start(h); err != nil {
-			t.Fatalf("start %s: %v", p.Name, err)
+			s.t.Fatalf("start %s: %v", p.Name, err)
 		}
 		s.running = append(s.running, h)
 	}
-	t.Cleanup(s.Stop)
-	return s
+}
+
+// Restart stops the modules and starts them again, as a reload does with those that
+// it concerns. Who is connected stays.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.Stop()
+	s.run()
 }
 
 // Stop stops the modules, last started first. It is called when the test ends
