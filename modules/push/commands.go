@@ -62,6 +62,9 @@ func (m *push) explain(ctx context.Context, in userArgs) ([]string, error) {
 	if len(out) == 0 {
 		out = append(out, "no client has enabled notifications")
 	}
+	if r := m.round.Load(); r != nil {
+		out = append(out, r.line())
+	}
 	pages := m.books.lines(user)
 	if len(pages) == 0 {
 		pages = []string{"nothing had to be decided since the server has started"}

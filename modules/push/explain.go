@@ -64,10 +64,30 @@ func (b *books) open(user xmpp.JID) *book {
 
 // page begins a page about st.
 func (b *books) page(user xmpp.JID, st *xmpp.Stanza) *page {
-	p := &page{at: time.Now(), what: subject(st)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	k := b.open(user)
+	return b.open(user).page(st)
+}
+
+// aside begins a page about something that concerns very many users. It closes no
+// book: nil, if there are as many as there can be and the user has none.
+func (b *books) aside(user xmpp.JID) *page {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, has := b.byUser[user]
+	if !has && b.order.Len() >= maxBooks {
+		return nil
+	}
+	p := b.open(user).page(nil)
+	if !has {
+		b.order.MoveToBack(b.byUser[user]) // the first to be closed
+	}
+	return p
+}
+
+// page begins a page about st, with the mu of the books held.
+func (k *book) page(st *xmpp.Stanza) *page {
+	p := &page{at: time.Now(), what: subject(st)}
 	if k.pages = append(k.pages, p); len(k.pages) > maxPages {
 		k.pages = k.pages[1:]
 	}

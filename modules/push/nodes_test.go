@@ -3,6 +3,7 @@ package push_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gabberd/gabberd/modules/disco"
 	"github.com/gabberd/gabberd/modules/modtest"
@@ -39,5 +40,46 @@ func TestTargetsAreSeenOnAllNodes(t *testing.T) {
 	c.Settle()
 	if text := steps(); !strings.Contains(text, "no client has enabled notifications") {
 		t.Errorf("explained:\n%s", text)
+	}
+}
+
+// TestARoundLeavesSessionsOfOtherNodesAlone: though they wait for their clients.
+func TestARoundLeavesSessionsOfOtherNodesAlone(t *testing.T) {
+	c := modtest.StartNodes(t, 2, "", disco.Module, offline.Module, roster.Module, push.Module)
+	one, two := c.List[0], c.List[1]
+	service := &app{s: one}
+	t.Cleanup(one.Router.Register("push.localhost", "localhost", service))
+	enable := func(client *modtest.Client, node string) {
+		if got := client.Ask(`<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='push.localhost' node='` + node + `'/></iq>`); got.Type != "result" {
+			t.Fatal(got)
+		}
+	}
+	for _, name := range []string{"juliet", "nurse", "romeo", "tybalt"} {
+		client := two.Login(name + "@localhost/phone")
+		enable(client, name)
+		switch name {
+		case "nurse":
+			client.Break(time.Hour)
+		case "romeo", "tybalt":
+			client.Logout()
+		}
+	}
+	c.Settle()
+	push.WakeAll.Run(t.Context(), one.Parts.Hooks, one.JID)
+	c.Await("whom it concerns was told", func() bool {
+		service.mu.Lock()
+		defer service.mu.Unlock()
+		return len(service.got) >= 2
+	})
+	service.mu.Lock()
+	defer service.mu.Unlock()
+	for _, iq := range service.got {
+		if node := iq.Payload().Child("", "publish").Attr("node"); node != "romeo" && node != "tybalt" {
+			t.Errorf("%s was told", node)
+		}
+	}
+	text, err := one.Command("push_explain", "nurse", "localhost")
+	if err != nil || !strings.Contains(text, "2 nodes of users without a session were told, 2 of users with one were not") {
+		t.Errorf("explained: %v\n%s", err, text)
 	}
 }

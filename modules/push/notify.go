@@ -43,7 +43,9 @@ type notification struct {
 	summary *form.Form // nil for none
 }
 
-// run looks at what has come, until ctx ends.
+func (n *notification) key() flightKey { return flightKey{n.user, n.Service, n.Node} }
+
+// run looks at what has come, and tells whom a round wakes, until ctx ends.
 func (m *push) run(ctx context.Context) {
 	for {
 		select {
@@ -51,6 +53,8 @@ func (m *push) run(ctx context.Context) {
 			return
 		case n := <-m.queue:
 			m.look(ctx, n)
+		case n := <-m.wakes:
+			m.rouse(ctx, n)
 		}
 	}
 }
@@ -125,7 +129,7 @@ func (m *push) absent(list []target, n note) (out []target) {
 
 // tell has a node told, now or when it has answered.
 func (m *push) tell(ctx context.Context, n *notification) {
-	k := flightKey{n.user, n.Service, n.Node}
+	k := n.key()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if f := m.flights[k]; f != nil {
@@ -136,7 +140,7 @@ func (m *push) tell(ctx context.Context, n *notification) {
 		n.page.step("%s owes an answer for node %q: this waits", n.Service, n.Node)
 		return
 	}
-	if len(m.flights) >= maxFlights {
+	if len(m.flights)-len(m.waking) >= maxFlights {
 		n.page.step("too many services owe an answer: node %q of %s is not told", n.Node, n.Service)
 		return
 	}
@@ -147,23 +151,30 @@ func (m *push) tell(ctx context.Context, n *notification) {
 
 // fly tells a node, and what has come until it has answered.
 func (m *push) fly(ctx context.Context, k flightKey, f *flight, n *notification) {
-	for n != nil {
-		m.publish(ctx, n)
-		m.mu.Lock()
-		if n, f.next = f.next, nil; n == nil || ctx.Err() != nil {
-			delete(m.flights, k)
-			n = nil
+	m.publish(ctx, n)
+	for n = m.next(ctx, k, f); n != nil; n = m.next(ctx, k, f) {
+		if !m.enabled(ctx, n) {
+			n.page.step("node %q of %s was disabled in the meantime", n.Node, n.Service)
+			continue
 		}
-		m.mu.Unlock()
+		m.publish(ctx, n)
 	}
+}
+
+// next is what waits for an answer that has come. Nil: nothing does, and the flight
+// is over.
+func (m *push) next(ctx context.Context, k flightKey, f *flight) (n *notification) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n, f.next = f.next, nil; n == nil || ctx.Err() != nil {
+		delete(m.flights, k)
+		return nil
+	}
+	return n
 }
 
 // publish sends a notification and deals with the answer (XEP-0357 §7).
 func (m *push) publish(ctx context.Context, n *notification) {
-	if !m.enabled(ctx, n) {
-		n.page.step("node %q of %s was disabled in the meantime", n.Node, n.Service)
-		return
-	}
 	iq := Send.Run(ctx, m.host.Hooks(), m.request(n), Notification{n.user, n.st})
 	if iq == nil {
 		n.page.step("a handler of push_send_notification has dropped it, for node %q of %s", n.Node, n.Service)
@@ -189,7 +200,7 @@ func (m *push) publish(ctx context.Context, n *notification) {
 	}
 }
 
-// enabled reports whether the node is still to be told: it may have waited for long.
+// enabled reports whether a node is still to be told that has waited, perhaps for long.
 func (m *push) enabled(ctx context.Context, n *notification) bool {
 	list, err := m.targets(ctx, n.user)
 	return err != nil || slices.ContainsFunc(list, func(t target) bool { return t.Service == n.Service && t.Node == n.Node })

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gabberd/gabberd/auth"
 	"github.com/gabberd/gabberd/config"
@@ -67,6 +68,10 @@ type push struct {
 	books *books
 	queue chan note
 
+	wakes  chan *notification    // whom a round wakes
+	waking chan struct{}         // holds something for each of those that owes an answer
+	round  atomic.Pointer[round] // the last one; nil: there was none
+
 	mu      sync.Mutex
 	flights map[flightKey]*flight
 	work    sync.WaitGroup
@@ -75,7 +80,7 @@ type push struct {
 // Bounds on what waits.
 const (
 	maxNotes   = 1000
-	maxFlights = 1000
+	maxFlights = 1000 // besides those of a round
 )
 
 // cacheBytes bounds the cache, whatever its size in entries.
@@ -87,7 +92,7 @@ func start(h *modules.Host, o options) error {
 		return err
 	}
 	m := &push{options: o, host: h, store: store{db}, cfg: h.CacheOf(o.Backend), books: newBooks(),
-		queue: make(chan note, maxNotes), flights: map[flightKey]*flight{}}
+		queue: make(chan note, maxNotes), wakes: make(chan *notification), waking: make(chan struct{}, maxWaking), flights: map[flightKey]*flight{}}
 	m.cache = modules.NewCache(m.cfg, cacheBytes, weigh)
 	h.UserIQ(ns, m.answer)
 	h.UserFeature(ns)
@@ -98,6 +103,7 @@ func start(h *modules.Host, o options) error {
 	sm.Queued.Add(h, hooks.Normal, m.queued)
 	sm.SessionResumed.Add(h, hooks.Normal, m.came)
 	Wake.Add(h, hooks.Normal, m.wake)
+	WakeAll.Add(h, hooks.Normal, m.wakeAll)
 	enabled.Travels(h, strconv.FormatBool, func(text string) bool { return text == "true" })
 	auth.Removed.Add(h, hooks.Normal, m.removed)
 	auth.Removed.AddElsewhere(h, hooks.Normal, func(_ context.Context, user xmpp.JID) { m.cache.Forget(user) })

@@ -70,9 +70,10 @@ func (a *app) set(refuses *xmpp.Error, silent bool) {
 // phone has enabled notifications and is gone.
 type world struct {
 	*modtest.Server
-	t     *testing.T
-	app   *app
-	romeo *modtest.Client
+	t       *testing.T
+	app     *app
+	unroute func() // takes the app server away
+	romeo   *modtest.Client
 }
 
 func start(t *testing.T, options string, more ...modules.Module) *world {
@@ -80,7 +81,8 @@ func start(t *testing.T, options string, more ...modules.Module) *world {
 	list := append([]modules.Module{disco.Module, offline.Module, roster.Module, push.Module}, more...)
 	w := &world{Server: modtest.Start(t, "modules: {mod_push: {"+options+"}}", list...), t: t}
 	w.app = &app{s: w.Server}
-	t.Cleanup(w.Router.Register("push.localhost", "localhost", w.app))
+	w.unroute = w.Router.Register("push.localhost", "localhost", w.app)
+	t.Cleanup(w.unroute)
 	w.romeo = w.Available("romeo@localhost/orchard")
 	phone := w.Login("juliet@localhost/phone")
 	w.enable(phone, "n1", "")

@@ -68,6 +68,44 @@ func read(ctx context.Context, q storage.Querier, user xmpp.JID) (list []target,
 	return list, err
 }
 
+// A place is where a row is among those of a host, in the order in which all of them
+// are gone through.
+type place struct {
+	name  string // of the user
+	since int64
+}
+
+// An owned is a target and the name of its user.
+type owned struct {
+	target
+	name string
+}
+
+// after is about the next n targets behind a place, of all users, and the place to go on
+// from, which is the same if there are no more. Rows that nobody can use are left out.
+func (s store) after(ctx context.Context, p place, n int) (list []owned, next place, err error) {
+	next = p
+	err = s.Each(ctx, `SELECT username, timestamp, service, node, xml FROM push_session
+		WHERE {host} AND (username, timestamp) > (?, ?) ORDER BY username, timestamp LIMIT ?`, []any{p.name, p.since, n},
+		func(r storage.Row) error {
+			var o owned
+			var service string
+			if err := r.Scan(&o.name, &o.Since, &service, &o.Node, &o.form); err != nil {
+				return err
+			}
+			next = place{o.name, o.Since}
+			var bad error
+			if o.Service, bad = xmpp.Parse(service); bad == nil {
+				list = append(list, o)
+			}
+			return nil
+		})
+	if err != nil {
+		return nil, p, fmt.Errorf("read push services: %w", err)
+	}
+	return list, next, nil
+}
+
 // put stores a target of a session that was opened at that time.
 func (s store) put(ctx context.Context, user xmpp.JID, opened time.Time, t target) error {
 	err := s.Tx(ctx, func(tx *storage.Tx) error {

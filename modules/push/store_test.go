@@ -105,3 +105,67 @@ func TestRowsThatNobodyCanUse(t *testing.T) {
 		}
 	})
 }
+
+// TestAllRowsAreGoneThrough: in pages, whatever is in between.
+func TestAllRowsAreGoneThrough(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		if err := db.Migrate(t.Context(), "mod_push_sql", schema...); err != nil {
+			t.Fatal(err)
+		}
+		s, want := store{db}, map[string]int{}
+		for _, user := range []string{"romeo", "o-hara", "ohara", "é", "b_1", "b1"} {
+			for i := range 3 {
+				service := xmpp.MustParse("push.example")
+				if err := s.put(t.Context(), xmpp.MustParse(user+"@localhost"), time.UnixMicro(int64(i)*100), target{Service: service, Node: fmt.Sprint(user, i)}); err != nil {
+					t.Fatal(err)
+				}
+				want[fmt.Sprint(user, i)]++
+			}
+		}
+		if _, err := db.Exec(t.Context(), `INSERT INTO push_session (username, {server_host,} timestamp, service, node, xml) VALUES (?, {?host,} ?, ?, ?, ?)`,
+			"ohara", 150, "@", "a", ""); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		for p, pages := (place{}), 0; ; pages++ {
+			list, next, err := s.after(t.Context(), p, 2)
+			if err != nil || len(list) > 2 {
+				t.Fatal(list, err)
+			}
+			if next == p {
+				if pages != 10 {
+					t.Errorf("19 rows in %d pages", pages)
+				}
+				break
+			}
+			for _, o := range list {
+				got[o.Node]++
+			}
+			p = next
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
+// TestWhoIsWokenTakesNobodysBook: neither now nor when somebody else needs one.
+func TestWhoIsWokenTakesNobodysBook(t *testing.T) {
+	b, user := newBooks(), func(i int) xmpp.JID { return xmpp.MustParse(fmt.Sprintf("u%d@localhost", i)) }
+	for i := range maxBooks - 1 {
+		b.page(user(i), nil)
+	}
+	if b.aside(user(-1)) == nil {
+		t.Error("there was room")
+	}
+	if b.aside(user(-2)) != nil {
+		t.Error("there was no room")
+	}
+	if b.aside(user(7)) == nil {
+		t.Error("who has a book got no page")
+	}
+	b.page(user(-3), nil)
+	if len(b.lines(user(-1))) != 0 || len(b.lines(user(0))) != 1 || len(b.lines(user(7))) != 2 {
+		t.Error("it is not the book of who was woken that was closed")
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gabberd/gabberd/config"
 	"github.com/gabberd/gabberd/hooks"
+	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules"
 	"github.com/gabberd/gabberd/modules/push"
 	"github.com/gabberd/gabberd/sm"
@@ -33,9 +34,14 @@ type options struct {
 // Fields declares the options.
 func (o *options) Fields(f *config.Fields) {
 	f.Duration(&o.ResumeTimeout, "resume_timeout", 72*time.Hour, "How long the broken stream of a client with push can be resumed, until it is told that a text has come: from then on the time that it had before. 0: as long as that of others.")
-	f.Bool(&o.WakeOnStart, "wake_on_start", false, "Push to all clients when the server starts.").Unbuilt()
+	f.Bool(&o.WakeOnStart, "wake_on_start", false, "Half a minute after the start of the host, push to the clients of all users who have no session then: what they had may have been lost. Nothing is told of any message; notify_on of mod_push must be all. At most 50 a second, and not after a reload. In a cluster every node does so when it starts. Sessions that live on other nodes, as all do that a node has given away when it left, are left alone; clients that stay away are woken anew by each node of a rolling restart.")
 	f.Bool(&o.WakeOnTimeout, "wake_on_timeout", true, "Push to a client two minutes before its session ends, if that waits for longer and notify_on of mod_push is all.")
 }
+
+// settle is how long after the start of a host clients are woken: until then those
+// have come that come by themselves, and of nodes that died with this one others do
+// not take the sessions for alive any more.
+const settle = 30 * time.Second
 
 // keeper is the module on one virtual host.
 type keeper struct {
@@ -46,6 +52,12 @@ type keeper struct {
 	kept map[*sm.Session]kept
 }
 
+// server is the module as the owner of handlers of the server's own hooks.
+type server struct{ *modules.Host }
+
+// Hooks is the server's table.
+func (s server) Hooks() *hooks.Table { return s.Global }
+
 // kept is a session that waits longer than it would.
 type kept struct {
 	before time.Duration // how long it would have waited
@@ -53,6 +65,9 @@ type kept struct {
 }
 
 func start(h *modules.Host, o options) error {
+	if o.WakeOnStart {
+		wakeOnStart(h)
+	}
 	if o.ResumeTimeout == 0 {
 		return nil
 	}
@@ -67,6 +82,27 @@ func start(h *modules.Host, o options) error {
 	})
 	h.OnStop(m.restoreAll)
 	return nil
+}
+
+// wakeOnStart wakes clients when the host has come up, which it has already if it is
+// the module alone that starts anew.
+func wakeOnStart(h *modules.Host) {
+	var work sync.WaitGroup
+	h.OnStop(work.Wait)
+	ctx, cancel := context.WithCancel(h.Context())
+	h.OnStop(cancel) // before Wait: last added, first done
+	local.Up.Add(server{h}, hooks.Normal, func(_ context.Context, up *local.Host) {
+		if up != h.Host {
+			return
+		}
+		work.Go(func() {
+			select {
+			case <-time.After(settle):
+				push.WakeAll.Run(ctx, h.Hooks(), h.JID)
+			case <-ctx.Done():
+			}
+		})
+	})
 }
 
 // pending lets the session of a client that can be woken wait for long.

@@ -2,11 +2,13 @@ package pushkeepalive_test
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/gabberd/gabberd/local"
 	"github.com/gabberd/gabberd/modules/disco"
 	"github.com/gabberd/gabberd/modules/modtest"
 	"github.com/gabberd/gabberd/modules/push"
@@ -19,12 +21,17 @@ import (
 type service struct {
 	s    *modtest.Server
 	told atomic.Int32
+
+	silent atomic.Bool // it does not answer
 }
 
 // Route takes a notification.
 func (x *service) Route(ctx context.Context, iq *xmpp.Stanza) {
 	if iq.IsRequest() {
 		x.told.Add(1)
+		if x.silent.Load() {
+			return
+		}
 		x.s.Router.Route(ctx, iq.Reply(nil))
 	}
 }
@@ -124,4 +131,76 @@ func TestItIsSwitchedOffAndStopped(t *testing.T) {
 		s.Stop()
 		within(t, phone, 5*time.Minute)
 	})
+}
+
+// TestWakeOnStart: who has no session when the server has been up for a while is woken,
+// once, with all that he has enabled, and told of no message.
+func TestWakeOnStart(t *testing.T) {
+	for options, want := range map[string]int32{"wake_on_start: true": 2, "wake_on_start: true, resume_timeout: 0": 2, "": 0} {
+		world(t, options, func(t *testing.T, s *modtest.Server, x *service, phone, _ *modtest.Client) {
+			tablet := s.Login("juliet@localhost/tablet")
+			tablet.Ask(`<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='push.localhost' node='n2'/></iq>`)
+			nurse := s.Login("nurse@localhost/x")
+			nurse.Ask(`<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='push.localhost' node='n3'/></iq>`)
+			tablet.Logout()
+			phone.Logout()
+			time.Sleep(29 * time.Second)
+			synctest.Wait()
+			if n := x.told.Load(); n != 0 {
+				t.Errorf("%q: woken before others could come back", options)
+			}
+			time.Sleep(2 * time.Second)
+			nurse.Logout() // the round has been there
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if n := x.told.Load(); n != want {
+				t.Errorf("%q: told %d times, want %d", options, n, want)
+			}
+		})
+	}
+}
+
+// TestAReloadWakesNobody: nor does another host that comes up.
+func TestAReloadWakesNobody(t *testing.T) {
+	world(t, "wake_on_start: true", func(t *testing.T, s *modtest.Server, x *service, phone, _ *modtest.Client) {
+		phone.Logout()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := x.told.Load(); n != 1 {
+			t.Fatalf("told %d times at the start", n)
+		}
+		local.Up.Run(t.Context(), s.Global, local.New(xmpp.MustParse("other.example"), local.Parts{}))
+		time.Sleep(time.Minute)
+		s.Restart()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := x.told.Load(); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
+
+// TestAStopWhileClientsAreWoken: it waits for no service, and nobody is told any more.
+func TestAStopWhileClientsAreWoken(t *testing.T) {
+	for name, after := range map[string]time.Duration{"before": 10 * time.Second, "in the middle": 30*time.Second + 50*time.Millisecond} {
+		world(t, "wake_on_start: true", func(t *testing.T, s *modtest.Server, x *service, phone, _ *modtest.Client) {
+			for i := range 9 {
+				phone.Ask(`<iq type='set' id='e'><enable xmlns='urn:xmpp:push:0' jid='push.localhost' node='m` + strconv.Itoa(i) + `'/></iq>`)
+			}
+			phone.Logout()
+			x.silent.Store(true)
+			time.Sleep(after)
+			synctest.Wait()
+			told, begin := x.told.Load(), time.Now()
+			s.Stop()
+			if d := time.Since(begin); d != 0 {
+				t.Errorf("%s: the stop took %v", name, d)
+			}
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if n := x.told.Load(); n != told || told == 10 || (told == 0) != (name == "before") {
+				t.Errorf("%s: told %d times, then %d", name, told, n)
+			}
+		})
+	}
 }
