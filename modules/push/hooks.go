@@ -27,11 +27,11 @@ func (n Notification) String() string {
 // nothing has come: nothing is with notify_on messages.
 var Wake = hooks.NewEvent[*sm.Session]("push_wake", "A session that waits for its client is about to end: its client is to be woken.")
 
-// WakeAll has the push services told of all users (of the host with that address) who
-// have no session, on any node, though nothing has come: nothing is with notify_on
+// WakeAll has the push services told of all clients (of the host with that address)
+// that have no session, on any node, though nothing has come: nothing is with notify_on
 // messages. It returns when that is done, which takes wakePace for each node of an app
 // server, or the context ends.
-var WakeAll = hooks.NewEvent[xmpp.JID]("push_wake_all", "A virtual host has started, and the sessions that it had were lost: the clients of users who have none are to be woken.")
+var WakeAll = hooks.NewEvent[xmpp.JID]("push_wake_all", "A virtual host has started, and the sessions that it had were lost: clients that have none are to be woken.")
 
 // Changed runs when the push services of a user (bare address) are stored anew.
 var Changed = hooks.NewEvent[xmpp.JID]("push_sessions_changed", "The push services of a user (bare address) are stored anew.").Everywhere(hooks.Text(xmpp.Parse))

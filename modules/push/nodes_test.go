@@ -79,7 +79,7 @@ func TestARoundLeavesSessionsOfOtherNodesAlone(t *testing.T) {
 		}
 	}
 	text, err := one.Command("push_explain", "nurse", "localhost")
-	if err != nil || !strings.Contains(text, "2 nodes of users without a session were told, 2 of users with one were not") {
+	if err != nil || !strings.Contains(text, "2 nodes of clients without a session were told, 2 of clients with one were not") {
 		t.Errorf("explained: %v\n%s", err, text)
 	}
 }

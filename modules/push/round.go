@@ -3,9 +3,11 @@ package push
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/gabberd/gabberd/sm"
 	"github.com/gabberd/gabberd/xmpp"
 )
 
@@ -19,8 +21,8 @@ const (
 	wakeAgain = 10 * time.Second      // until what cannot be told is asked again
 )
 
-// A round goes through the nodes of all users and wakes the clients of those who have
-// no session when it comes to them.
+// A round goes through the nodes of all users and wakes the clients that have no session
+// when it comes to them.
 type round struct {
 	began time.Time
 	pace  *time.Ticker
@@ -30,7 +32,7 @@ type round struct {
 	mu    sync.Mutex // guards what line says
 	name  string     // of the last user
 	told  int        // nodes
-	there int        // nodes of users who have sessions
+	there int        // nodes of clients that have sessions
 	ended string     // how; empty while it goes on
 }
 
@@ -43,7 +45,7 @@ func (m *push) wakeAll(ctx context.Context, _ xmpp.JID) {
 	r := &round{began: time.Now(), pace: time.NewTicker(wakePace)}
 	defer r.pace.Stop()
 	m.round.Store(r)
-	m.host.Log.Info("the clients of users who have no session are woken")
+	m.host.Log.Info("the clients that have no session are woken")
 	how := "has ended"
 	if !m.all(ctx, r) {
 		how = "was stopped"
@@ -95,7 +97,7 @@ func (m *push) insist(ctx context.Context, f func() error) bool {
 	}
 }
 
-// consider waits for the turn of a node and has it told, unless its user is there.
+// consider waits for the turn of a node and has it told, unless its client is there.
 // False: ctx has ended.
 func (m *push) consider(ctx context.Context, r *round, o owned) bool {
 	user, err := m.host.User(o.name)
@@ -115,13 +117,13 @@ func (m *push) consider(ctx context.Context, r *round, o owned) bool {
 	there := false
 	if !m.insist(ctx, func() error {
 		all, err := m.host.Sessions.Fresh(user)
-		there = len(all) > 0
+		there = slices.ContainsFunc(all, func(s *sm.Session) bool { return o.of(s.ID.Time) })
 		return err
 	}) {
 		<-m.waking
 		return false
 	}
-	r.turn(m.books, user, there)
+	r.turn(m.books, user, o.target, there)
 	if there {
 		<-m.waking
 		return true
@@ -136,16 +138,16 @@ func (m *push) consider(ctx context.Context, r *round, o owned) bool {
 }
 
 // turn notes that it is a node of user whose turn it is.
-func (r *round) turn(b *books, user xmpp.JID, there bool) {
+func (r *round) turn(b *books, user xmpp.JID, t target, there bool) {
 	if r.user != user {
 		r.user, r.page = user, nil
 	}
-	switch {
-	case there:
-		r.page.step("the user has a session by now: the other nodes are not told")
-	case r.page == nil:
+	if r.page == nil {
 		r.page = b.aside(user)
-		r.page.step("the server has started (wake_on_start), and the user has no session: clients are woken")
+		r.page.step("the server has started (wake_on_start): clients without a session are woken")
+	}
+	if there {
+		r.page.step("node %q of %s is that of a client that has a session", t.Node, t.Service)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,7 +167,7 @@ func (r *round) line() string {
 	if r.ended != "" {
 		state = r.ended
 	}
-	return cut(fmt.Sprintf("wake_on_start: a round through all users, in the order of the database, began at %s and %s; %d nodes of users without a session were told, %d of users with one were not; the last user was %q",
+	return cut(fmt.Sprintf("wake_on_start: a round through all users, in the order of the database, began at %s and %s; %d nodes of clients without a session were told, %d of clients with one were not; the last user was %q",
 		r.began.UTC().Format("2006-01-02T15:04:05Z"), state, r.told, r.there, r.name))
 }
 

@@ -33,28 +33,30 @@ func (w *world) wakeAll() (stop context.CancelFunc, wait func()) {
 	return cancel, round.Wait
 }
 
-// TestARoundWakesWhoIsNotThere: all nodes of users who have no session at the moment,
-// without a word of what has come.
+// TestARoundWakesWhoIsNotThere: all nodes of clients that have no session at the moment,
+// whatever others the user has, without a word of what has come.
 func TestARoundWakesWhoIsNotThere(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := start(t, "include_body: true, include_sender: true")
 		w.crowd(10)
-		zoe, yan := w.Login("zoe@localhost/x"), w.Login("yan@localhost/x")
+		zoe, yan, old := w.Login("zoe@localhost/x"), w.Login("yan@localhost/x"), w.Login("zoe@localhost/old")
 		w.enable(zoe, "zoe-1", "")
+		w.enable(old, "zoe-2", "")
 		w.enable(yan, "yan-1", "")
 		zoe.Logout()
+		old.Logout()
 		begin := time.Now()
 		_, wait := w.wakeAll()
 		time.Sleep(time.Second)
 		yan.Logout()
-		w.Login("zoe@localhost/y") // before it is her turn
+		w.enable(w.Login("zoe@localhost/y"), "zoe-1", "") // before it is her turn
 		synctest.Wait()
 		if text := w.explain(); !strings.Contains(text, "wake_on_start: a round through all users") || !strings.Contains(text, "and goes on") {
 			t.Errorf("explained:\n%s", text)
 		}
 		wait()
-		if d := time.Since(begin); d != 153*20*time.Millisecond {
-			t.Errorf("153 nodes took %v", d)
+		if d := time.Since(begin); d != 154*20*time.Millisecond {
+			t.Errorf("154 nodes took %v", d)
 		}
 		got, seen := w.app.told(), map[string]bool{}
 		for _, iq := range got {
@@ -64,13 +66,13 @@ func TestARoundWakesWhoIsNotThere(t *testing.T) {
 			}
 			seen[node] = true
 		}
-		if len(seen) != 152 || !seen["n1"] || !seen["yan-1"] || seen["zoe-1"] {
+		if len(seen) != 153 || !seen["n1"] || !seen["yan-1"] || seen["zoe-1"] || !seen["zoe-2"] {
 			t.Errorf("%d were told, n1 %v, yan %v, zoe %v", len(seen), seen["n1"], seen["yan-1"], seen["zoe-1"])
 		}
 		text := w.explain()
 		for _, want := range []string{
-			"and has ended; 152 nodes of users without a session were told, 1 of users with one were not; the last user was \"zoe\"",
-			"the server has started (wake_on_start), and the user has no session", `push.localhost has taken it, for node "n1"`,
+			"and has ended; 153 nodes of clients without a session were told, 1 of clients with one were not; the last user was \"zoe\"",
+			"the server has started (wake_on_start): clients without a session are woken", `push.localhost has taken it, for node "n1"`,
 		} {
 			if !strings.Contains(text, want) {
 				t.Errorf("explained, without %q:\n%s", want, text)

@@ -34,7 +34,7 @@ type options struct {
 // Fields declares the options.
 func (o *options) Fields(f *config.Fields) {
 	f.Duration(&o.ResumeTimeout, "resume_timeout", 72*time.Hour, "How long the broken stream of a client with push can be resumed, until it is told that a text has come: from then on the time that it had before. 0: as long as that of others.")
-	f.Bool(&o.WakeOnStart, "wake_on_start", false, "Half a minute after the start of the host, push to the clients of all users who have no session then: what they had may have been lost. Nothing is told of any message; notify_on of mod_push must be all. At most 50 a second, and not after a reload. In a cluster every node does so when it starts. Sessions that live on other nodes, as all do that a node has given away when it left, are left alone; clients that stay away are woken anew by each node of a rolling restart.")
+	f.Bool(&o.WakeOnStart, "wake_on_start", false, "Half a minute after the start of the host, push to all clients that have no session then: what they had may have been lost. Nothing is told of any message; notify_on of mod_push must be all. At most 50 a second, and not after a reload. In a cluster every node does so when it starts. Sessions that live on other nodes, as all do that a node has given away when it left, are left alone; clients that stay away are woken anew by each node of a rolling restart.")
 	f.Bool(&o.WakeOnTimeout, "wake_on_timeout", true, "Push to a client two minutes before its session ends, if that waits for longer and notify_on of mod_push is all.")
 }
 
