@@ -52,7 +52,7 @@ func (o *options) Fields(f *config.Fields) {
 	f.IntOrInfinity(&o.CacheSize, "cache_size", 1000, "How many streams that have ended are remembered.").Must(config.AtLeast(1)).DefaultText("value of cache_size")
 	f.Duration(&o.CacheLifeTime, "cache_life_time", 48*time.Hour, "How long a stream that has ended is remembered.").OrInfinity()
 	f.String(&o.Location, "location", "", "Where a client should reconnect to resume its stream, as HOST or HOST:PORT. It can do that on any node of a cluster, so that this only saves the way from one to the other.").Must(config.Rule[string]{Says: "HOST or HOST:PORT", Holds: isLocation})
-	f.Enum(&o.QueueType, "queue_type", "ram", "Where stanzas wait to be acknowledged.", "ram", "file").DefaultText("value of queue_type").Unbuilt()
+	f.Enum(&o.QueueType, "queue_type", "ram", "Where stanzas wait to be acknowledged. Accepted and without effect: they are in memory, at most max_ack_queue of them and 16 MiB for a session.", "ram", "file").DefaultText("value of queue_type")
 }
 
 // mgmt is the module on one virtual host.
