@@ -5,6 +5,7 @@ import (
 	"crypto/md5" // names an owner as both databases can; it protects nothing
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -29,6 +30,7 @@ type Words struct {
 
 const (
 	maxWords   = 32      // in a search
+	maxWord    = 2046    // bytes of one; PostgreSQL ignores longer ones
 	maxIndexed = 1 << 16 // characters of a text, in PostgreSQL
 	takeUp     = 500     // rows that FindWords looks at together
 )
@@ -78,10 +80,15 @@ func (db *DB) ownerOn(host, name string) string {
 }
 
 // Matching is the condition that a row is the owner's and has all of the words in
-// text, and its arguments. ok is false if there is no word in it, or too many.
+// text, and its arguments. ok is false if there is no word in it, or too many, or one
+// is too long.
 func (db *DB) Matching(w Words, owner, text string) (cond string, args []any, ok bool) {
 	words := strings.FieldsFunc(text, func(r rune) bool { return !unicode.In(r, unicode.L, unicode.M, unicode.N) })
-	if len(words) == 0 || len(words) > maxWords {
+	words = slices.DeleteFunc(words, func(word string) bool { // accents on nothing, ½: PostgreSQL ignores them
+		return !strings.ContainsFunc(word, func(r rune) bool { return unicode.In(r, unicode.L, unicode.Nd, unicode.Nl) })
+	})
+	long := slices.ContainsFunc(words, func(word string) bool { return len(word) > maxWord })
+	if len(words) == 0 || len(words) > maxWords || long {
 		return "", nil, false
 	}
 	if db.base.engine.dialect() == postgres {

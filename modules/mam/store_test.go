@@ -382,3 +382,33 @@ func TestWordsBetweenPunctuation(t *testing.T) {
 		}
 	})
 }
+
+// TestOddSearches: what databases take for more than words is no error, finds nothing
+// that has not these words, and nothing of others. Where there are no words, that is
+// said.
+func TestOddSearches(t *testing.T) {
+	each(t, func(t *testing.T, s store) {
+		put(t, s, juliet, romeo, 1)
+		put(t, s, romeo, juliet, 2)
+		for text, want := range map[string][]int64{
+			"1": {1}, "1*": {1}, `"1`: {1}, "1)": {1}, "(1": {1}, "^1": {1}, "-1": {1}, "!1": {1}, "1:*": {1}, "1 & 1": {1}, "1 \\": {1}, "words:1": nil,
+			"2": nil, "1 OR 2": nil, "1 | 2": nil, "1 <-> 2": nil, "NOT 1": nil, "NEAR(1 1)": nil, "owner : 1": nil, "1 AND 2": nil, `") OR words : ("2`: nil,
+			`') OR 1=1 --`: nil, "{owner words} : 2": nil, "1' || '2": nil, "u4": nil, strings.Repeat("1 ", 32): {1},
+			"1 \u0301": {1}, "1\u200b": {1}, "1\ufffd": {1}, "1\u2028": {1}, "ⅷ": nil, "½ 1": {1}, "\u0661": nil, strings.Repeat("x", 2046): nil,
+		} {
+			f, ok := filter{user: juliet}, false
+			if f.match, f.matchArgs, ok = s.Matching(words, "juliet", text); !ok {
+				t.Errorf("%.50q is said to have no words", text)
+				continue
+			}
+			if got := stamps(t, s, f); !slices.Equal(got, want) {
+				t.Errorf("%.50q finds %v, want %v", text, got, want)
+			}
+		}
+		for _, text := range []string{"", " ", "*", `"`, `""`, "()", "--", ":*", "&|!", "\u200b", "\ufeff", "½", "\u0301", "\u0301 \u20dd", "☃", strings.Repeat("1 ", 33), strings.Repeat("x", 2047)} {
+			if _, _, ok := s.Matching(words, "juliet", text); ok {
+				t.Errorf("%.50q is taken for words", text)
+			}
+		}
+	})
+}
