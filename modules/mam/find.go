@@ -158,7 +158,7 @@ func (s store) find(ctx context.Context, f filter, p page) (r result, err error)
 			full = true
 			return errPage
 		}
-		size += len(x.xml)
+		size += len(x.xml) + p.each
 		r.rows = append(r.rows, x)
 		return nil
 	})

@@ -78,6 +78,7 @@ func (m *mam) query(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Element, error)
 	if err != nil {
 		return nil, err
 	}
+	p.each = len(ask.Attr("queryid"))
 	stable := m.flight.wait(ctx, user)
 	known := append([]int64(nil), f.ids...)
 	for _, id := range []int64{f.after, f.before, p.after, p.before} {
@@ -175,57 +176,59 @@ func (m *mam) parseFilter(ask *xmpp.Element, user xmpp.JID) (f filter, err error
 	if in.Kind != form.Submit || in.FormType() != ns {
 		return f, xmpp.BadRequest.WithText("The form is not one of " + ns)
 	}
+	asked := m.form()
 	for _, field := range in.Fields {
-		if field.Var == "FORM_TYPE" || len(field.Values) == 0 && field.Var != "ids" {
+		one := field.Var != "ids"
+		switch {
+		case field.Var == "FORM_TYPE", field.Type == form.Fixed:
 			continue
-		}
-		if field.Var == fullText {
+		case !asked.Has(field.Var):
+			return f, xmpp.FeatureNotImplemented.WithText("The archive cannot look for " + field.Var)
+		case one && len(field.Values) == 0, field.Var == fullText && field.Values[0] == "": // XEP-0431 §2.2
+			continue
+		case one && len(field.Values) > 1:
+			return f, xmpp.BadRequest.WithText(field.Var + " has more than one value")
+		case field.Var == fullText:
 			var ok bool
 			if f.match, f.matchArgs, ok = m.store.Matching(words, user.Local(), field.Values[0]); !ok {
-				return f, xmpp.BadRequest.WithText("There are no words to look for, or too many")
+				return f, xmpp.BadRequest.WithText("There are no words to look for, too many, or too long ones")
 			}
 			continue
 		}
-		if err := f.set(field); err != nil {
+		if err := f.set(field.Var, field.Values); err != nil {
 			return f, err
 		}
 	}
 	return f, nil
 }
 
-// set takes one field of the form.
-func (f *filter) set(field form.Field) (err error) {
-	var value string
-	if len(field.Values) > 0 {
-		value = field.Values[0]
-	}
-	switch field.Var {
+// set takes one field of the form. Only ids have more or fewer values than one.
+func (f *filter) set(name string, values []string) (err error) {
+	switch name {
 	case "with":
-		if f.with, err = xmpp.Parse(value); err != nil {
+		if f.with, err = xmpp.Parse(values[0]); err != nil {
 			return xmpp.JIDMalformed.WithText("with is not an address")
 		}
 	case "start":
-		f.start, err = parseTime(value)
+		f.start, err = parseTime(values[0])
 	case "end":
-		f.end, err = parseTime(value)
+		f.end, err = parseTime(values[0])
 	case "after-id":
-		f.after, err = parseID(value)
+		f.after, err = parseID(values[0])
 	case "before-id":
-		f.before, err = parseID(value)
+		f.before, err = parseID(values[0])
 	case "ids":
 		f.named = true
-		if len(field.Values) > maxNamed {
+		if len(values) > maxNamed {
 			return xmpp.PolicyViolation.WithText("Too many messages are named")
 		}
-		for _, v := range field.Values {
+		for _, v := range values {
 			id, err := parseID(v)
 			if err != nil {
 				return err
 			}
 			f.ids = append(f.ids, id)
 		}
-	default:
-		return xmpp.FeatureNotImplemented.WithText("The archive cannot look for " + field.Var)
 	}
 	return err
 }

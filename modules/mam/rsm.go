@@ -21,13 +21,14 @@ type page struct {
 	after, before int64 // messages it is behind or before; 0: none
 	last          bool  // the last page of all
 	index         int   // how many messages to skip; -1: none was named
+	each          int   // bytes that go along with each message
 }
 
 // backwards reports whether the page is counted from its end.
 func (p page) backwards() bool { return p.last || p.before != 0 }
 
 // parsePage reads a <set/>. An ID that no message can have is an error
-// item-not-found (§2.2).
+// item-not-found (§2.4).
 func parsePage(set *xmpp.Element) (p page, err error) {
 	p = page{max: pageDefault, index: -1}
 	for el := range set.Children() {
@@ -46,7 +47,7 @@ func parsePage(set *xmpp.Element) (p page, err error) {
 				return p, xmpp.BadRequest.WithText("index is not a number")
 			}
 			if n > maxIndex {
-				return p, xmpp.PolicyViolation.WithText("The index is too high: page by message IDs")
+				return p, xmpp.FeatureNotImplemented.WithText("The index is too high: page by message IDs") // §2.6
 			}
 			p.index = int(n)
 		case el.Name == "after":
