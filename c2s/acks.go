@@ -262,15 +262,15 @@ func (c *Conn) acknowledged(h uint32) error {
 	o := &c.out
 	o.mu.Lock()
 	a := o.acks
-	known := a.sent - uint64(a.queue.len())
-	news := uint64(h - uint32(known))
-	if news > uint64(a.queue.len()) {
+	news, ok := a.news(h)
+	if !ok {
 		sent := a.sent
 		o.mu.Unlock()
-		if back := uint64(uint32(known) - h); back <= known && back < 1<<31 {
-			return nil
-		}
 		return tooHigh(h, uint32(sent))
+	}
+	if news < 0 {
+		o.mu.Unlock()
+		return nil
 	}
 	a.asked = false
 	for range news {
@@ -296,6 +296,17 @@ func (c *Conn) acknowledged(h uint32) error {
 		c.wake()
 	}
 	return nil
+}
+
+// news is how many more stanzas h acknowledges than the last one did, below 0 if that
+// was more; ok is false if so many were never sent. It wants the outbox's mu.
+func (a *acks) news(h uint32) (n int, ok bool) {
+	known := a.sent - uint64(a.queue.len())
+	if n := uint64(h - uint32(known)); n <= uint64(a.queue.len()) {
+		return int(n), true
+	}
+	back := uint64(uint32(known) - h)
+	return -1, back <= known && back < 1<<31
 }
 
 func tooHigh(h, sent uint32) *stream.Error {

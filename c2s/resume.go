@@ -276,15 +276,14 @@ func (c *Conn) inherit(p *Conn, h uint32) (bool, error) {
 		return false, nil
 	}
 	a := p.out.acks
-	known := uint32(a.sent) - uint32(a.queue.len())
-	if news := h - known; uint64(news) > uint64(a.queue.len()) && known-h >= 1<<31 {
+	news, ok := a.news(h)
+	if !ok {
 		return false, tooHigh(h, uint32(a.sent))
-	} else if uint64(news) <= uint64(a.queue.len()) {
-		for range news {
-			u := a.queue.pop()
-			a.size -= u.st.Size()
-			a.freed = append(a.freed, u.receipt)
-		}
+	}
+	for range max(news, 0) {
+		u := a.queue.pop()
+		a.size -= u.st.Size()
+		a.freed = append(a.freed, u.receipt)
 	}
 	p.timer.Stop()
 	p.out.away, p.out.gone, p.out.heir = false, true, c

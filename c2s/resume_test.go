@@ -3,6 +3,7 @@ package c2s_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,6 +116,47 @@ func TestResumeTakesOver(t *testing.T) {
 	}
 }
 
+// Of many who resume the same stream at once one has it in the end; the others are
+// told that they have lost it, or that there is nothing to resume.
+func TestManyResumeAtOnce(t *testing.T) {
+	h := newHouse(t, nil)
+	h.resumes(sm.Acks{})
+	first := h.counted("romeo", "x")
+	session := h.session("romeo@localhost/x")
+	session.Send(t.Context(), message("romeo@localhost/x", "m", "m"))
+	all := []*stranger{first}
+	var wg sync.WaitGroup
+	for range 8 {
+		s := h.connect()
+		s.open()
+		s.login("romeo")
+		all = append(all, s)
+		wg.Go(func() {
+			s.send("<resume xmlns='" + nsSM + "' previd='" + streamID + "' h='0'/>")
+			if got := s.until("/>"); strings.Contains(got, "<failed") {
+				s.send(farewell)
+			}
+		})
+	}
+	wg.Wait()
+	session.Send(t.Context(), message("romeo@localhost/x", "last", "last"))
+	session.Close(stream.PolicyViolation.With("Enough"))
+	owners, last := 0, 0
+	for _, s := range all {
+		got := s.rest()
+		last += strings.Count(got, "<body>last</body>")
+		switch {
+		case strings.Contains(got, "<policy-violation "):
+			owners++
+		case !strings.Contains(got, "<conflict ") && strings.Contains(got, "<stream:error>"):
+			t.Errorf("ended with %s", got)
+		}
+	}
+	if last != 1 || owners != 1 {
+		t.Errorf("the last message came %d times, %d have the stream", last, owners)
+	}
+}
+
 // Nobody resumes the stream of another account, or with a guess, or one that has
 // ended.
 func TestResumeIsRefused(t *testing.T) {
@@ -128,8 +170,18 @@ func TestResumeIsRefused(t *testing.T) {
 	if got := thief.bind("y"); !strings.Contains(got, "juliet@localhost/y") {
 		t.Errorf("bind after a failure: %s", got)
 	}
-	h.returning("romeo", "guess", "0").until("<failed xmlns='" + nsSM + "'/>")
-	h.returning("romeo", streamID, "7").until("<handled-count-too-high xmlns='" + nsSM + "' h='7' send-count='0'/>")
+	for _, guess := range []string{"guess", "", strings.Repeat("x", 4096), streamID + " ", "*", "&lt;&#10;"} {
+		h.returning("romeo", guess, "0").until("<failed xmlns='" + nsSM + "'/>")
+	}
+	for _, count := range []string{"", "-1", "+0", "4294967296", "99999999999999999999", "0x0", "h"} {
+		h.returning("romeo", streamID, count).until("<failed xmlns='" + nsSM + "'/>")
+	}
+	for _, count := range []string{"1", "7", "2147483648", "4294967295"} { // never so many were sent
+		got := h.returning("romeo", streamID, count).rest()
+		if ended(t, got) != "undefined-condition" || !strings.Contains(got, "<handled-count-too-high xmlns='"+nsSM+"' h='"+count+"' send-count='0'/>") {
+			t.Errorf("h %s: %s", count, got)
+		}
+	}
 	back := h.returning("romeo", streamID, "0")
 	back.until("<resumed ")
 	back.send(farewell)

@@ -189,6 +189,8 @@ func TestRefused(t *testing.T) {
 		{after, "<enable xmlns='" + ns + "'/>", "unexpected-request"},
 		{after, "<resume xmlns='" + ns + "' previd='x' h='0'/>", "unexpected-request"},
 		{after, "<a xmlns='" + ns + "' h='-1'/>", "bad-request"},
+		{after, "<a xmlns='" + ns + "' h='4294967296'/>", "bad-request"},
+		{after, "<a xmlns='" + ns + "'/>", "bad-request"},
 	} {
 		got, done := say(t, s, c.w, c.text)
 		if !done || !strings.HasPrefix(got, "<failed xmlns='"+ns+"'><"+c.want+" xmlns='"+xmpp.NSStanzas+"'/>") {
@@ -217,7 +219,10 @@ func TestTooEarly(t *testing.T) {
 		{romeo, "<a xmlns='" + ns + "' h='0'/>", "unexpected-request"},
 		{romeo, "<resume xmlns='" + ns + "' previd='x' h='0'/>", "item-not-found"},
 		{romeo, "<resume xmlns='" + ns + "' previd='x' h='-1'/>", "bad-request"},
+		{romeo, "<resume xmlns='" + ns + "' previd='x' h='4294967296'/>", "bad-request"},
+		{romeo, "<resume xmlns='" + ns + "' previd='x'/>", "bad-request"},
 		{romeo, "<resume xmlns='" + ns + "' h='1'/>", "bad-request"},
+		{romeo, "<resume xmlns='" + ns + "' previd='" + strings.Repeat("x", 1<<16) + "' h='4294967295'/>", "item-not-found"},
 		{romeo, "<other xmlns='" + ns + "'/>", ""},
 		{romeo, "<enable xmlns='other'/>", ""},
 	} {
