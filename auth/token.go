@@ -113,8 +113,8 @@ func (t *tokenStep) bound() ([]byte, error) {
 }
 
 // find finds the token that the client has. All of them are tried, so that the time
-// does not tell which it was. That one is not good any more is only told to who has
-// it.
+// does not tell which it was; nor does it tell whether there is such an account. That
+// a token is not good any more is only told to who has it.
 func (t *tokenStep) find(ctx context.Context, bound, proof []byte) (*Token, error) {
 	if t.user.IsZero() {
 		return nil, wrong()
@@ -124,15 +124,8 @@ func (t *tokenStep) find(ctx context.Context, bound, proof []byte) (*Token, erro
 		return nil, f
 	}
 	t.user = acc.user
-	there, err := acc.keeper != nil, error(nil)
-	if !there {
-		there, err = t.h.Exists(ctx, t.user)
-	}
 	list := Tokens.Run(ctx, t.h.hooks, TokenList{}, Device{User: t.user, ID: t.stream.Agent})
-	switch {
-	case err != nil:
-		return nil, temporary(err)
-	case list.Err != nil:
+	if list.Err != nil {
 		return nil, temporary(list.Err)
 	}
 	var found *Token
@@ -142,10 +135,18 @@ func (t *tokenStep) find(ctx context.Context, bound, proof []byte) (*Token, erro
 			found = &list.Tokens[i]
 		}
 	}
-	switch {
-	case found == nil || !there || found.Mechanism != "" && found.Mechanism != t.mechanism:
+	if found == nil || found.Mechanism != "" && found.Mechanism != t.mechanism {
 		return nil, wrong()
-	case !time.Now().Before(found.Expires):
+	}
+	if acc.keeper == nil { // only who has a token waits for this
+		switch there, err := t.h.Exists(ctx, t.user); {
+		case err != nil:
+			return nil, temporary(err)
+		case !there:
+			return nil, wrong()
+		}
+	}
+	if !time.Now().Before(found.Expires) {
 		return nil, &Failure{Condition: "credentials-expired", Text: "The token is not valid any more"}
 	}
 	return found, nil

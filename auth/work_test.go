@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"crypto/pbkdf2"
+	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -27,6 +29,11 @@ type counting struct {
 func (c counting) Find(ctx context.Context, user xmpp.JID) (xmpp.JID, []Password, error) {
 	*c.asked++
 	return c.Keeper.Find(ctx, user)
+}
+
+func (c counting) Exists(ctx context.Context, user xmpp.JID) (bool, error) {
+	*c.asked++
+	return c.Keeper.Exists(ctx, user)
 }
 
 // counted opens accounts whose backend counts how often it is asked.
@@ -101,6 +108,57 @@ func TestAnUnknownUserLooksLikeAWrongPassword(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// a hand adds handlers of a test to hooks.
+type hand struct{ table *hooks.Table }
+
+func (hand) Name() string          { return "test" }
+func (h hand) Hooks() *hooks.Table { return h.table }
+func (hand) OnStop(func())         {}
+
+// Who has no token does not learn, by the answer or by what is done for it, whether
+// there is such an account, nor whether it has tokens.
+func TestATokenOfAnUnknownUserLooksLikeAWrongOne(t *testing.T) {
+	db := storagetest.Open(t)
+	h, asked := counted(t, db)
+	const agent, none = "d4565fa7-4d72-4749-b3d3-740edbf87770", "HT-SHA-256-NONE"
+	lists := 0
+	Tokens.Add(hand{h.hooks}, hooks.Normal, func(_ context.Context, list TokenList, d Device) (TokenList, hooks.Flow) {
+		lists++
+		switch d.User.Local() {
+		case "alice", "gone":
+			list.Tokens = []Token{{Secret: "hush", Mechanism: none, Expires: time.Now().Add(time.Hour),
+				Redeem: func(context.Context, uint64) (bool, error) { return true, nil }}}
+		}
+		return list, hooks.Next
+	})
+	for _, user := range []string{"alice", "bob"} {
+		if err := h.Register(t.Context(), xmpp.MustParse(user+"@"+db.Host()), "secret"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	try := func(user, token string) (lookups, reads int, err error) {
+		e, err := h.Begin(none, Stream{TLS: new(tls.ConnectionState), SASL2: true, Token: true, Agent: agent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, l := *asked, lists
+		_, _, err = e.Step(t.Context(), []byte(user+"\x00"+string(mac(sha256.New, []byte(token), "Initiator"))))
+		return *asked - a, lists - l, err
+	}
+	for _, user := range []string{"alice", "bob", "gone", "nobody"} {
+		lookups, reads, err := try(user, "wrong")
+		if err == nil || err.Error() != "not-authorized: Invalid username or password" || lookups != 1 || reads != 1 {
+			t.Errorf("%s: %v, accounts looked up %d times, tokens %d times; want one each", user, err, lookups, reads)
+		}
+	}
+	if _, _, err := try("alice", "hush"); err != nil {
+		t.Errorf("who has a token: %v", err)
+	}
+	if _, _, err := try("gone", "hush"); !errors.Is(err, ErrNotAuthorized) {
+		t.Errorf("who has one of an account that is gone: %v", err)
 	}
 }
 
