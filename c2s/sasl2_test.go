@@ -138,6 +138,9 @@ func TestMechanismsBySASL2(t *testing.T) {
 	}
 }
 
+// counts says how often a token was used.
+func counts(n string) string { return agent + "<fast xmlns='urn:xmpp:fast:0' count='" + n + "'/>" }
+
 func TestSASL2Failures(t *testing.T) {
 	h := newHouse(t, direct)
 	for _, c := range []struct{ what, in, want string }{
@@ -155,7 +158,11 @@ func TestSASL2Failures(t *testing.T) {
 		{"for somebody else", authenticate("PLAIN", "anVsaWV0QGxvY2FsaG9zdAByb21lbwBzZWNyZXQ=", ""), "invalid-authzid"},
 		{"not who the header names", authenticate("PLAIN", plain("juliet", "secret"), "<bind"+nsBind2+"/>"), "not-authorized"},
 		{"a user agent with a long id", authenticate("PLAIN", plain("romeo", "secret"), "<user-agent id='"+strings.Repeat("x", 65)+"'/>"), "malformed-request"},
-		{"a count of nothing", authenticate("PLAIN", plain("romeo", "secret"), agent+"<fast xmlns='urn:xmpp:fast:0' count='0'/>"), "malformed-request"},
+		{"a count of nothing", authenticate("PLAIN", plain("romeo", "secret"), counts("0")), "malformed-request"},
+		{"a count below that", authenticate("PLAIN", plain("romeo", "secret"), counts("-1")), "malformed-request"},
+		{"a count beyond xs:int", authenticate("PLAIN", plain("romeo", "secret"), counts("2147483648")), "malformed-request"},
+		{"no count", authenticate("PLAIN", plain("romeo", "secret"), counts("")), "malformed-request"},
+		{"a word for a count", authenticate("PLAIN", plain("romeo", "secret"), counts("one")), "malformed-request"},
 	} {
 		s, _ := h.encrypted(" from='romeo@localhost'")
 		s.send(c.in)

@@ -197,9 +197,9 @@ func TestEveryMechanism(t *testing.T) {
 // What somebody in the middle hears on one connection is good on no other.
 func TestProofIsBoundToTheConnection(t *testing.T) {
 	s := start(t, "")
-	for _, m := range []string{"HT-SHA-256-EXPR", "HT-SHA-256-ENDP"} {
+	for m, version := range map[string]uint16{"HT-SHA-256-EXPR": tls.VersionTLS13, "HT-SHA-256-ENDP": tls.VersionTLS13, "HT-SHA-256-UNIQ": tls.VersionTLS12} {
 		token := request(t, s, romeo, "PLAIN", wish(m), false)
-		mine, theirs := connect(t, tls.VersionTLS13), connect(t, tls.VersionTLS13)
+		mine, theirs := connect(t, version), connect(t, version)
 		mixed := link{theirs.Stream, mine.client}
 		e, err := s.Auth.Begin(m, mixed.Stream)
 		if err != nil {
@@ -226,6 +226,12 @@ func TestStolenTokens(t *testing.T) {
 		"another user agent": func() (auth.Identity, error) {
 			l := plain()
 			l.Agent = "00000000-4d72-4749-b3d3-740edbf87770"
+			return l.login(t, s, "romeo", none, token)
+		},
+		"what the table calls the user agent": func() (auth.Identity, error) {
+			l := plain()
+			key := sha256.Sum256([]byte(phone))
+			l.Agent = base64.StdEncoding.EncodeToString(key[:])
 			return l.login(t, s, "romeo", none, token)
 		},
 		"the header of somebody else": func() (auth.Identity, error) {
