@@ -238,11 +238,13 @@ func (c *Conn) succeed() error {
 	for _, el := range answers {
 		b.Add(el)
 	}
-	c.say(append(b.Done().AppendXML(nil, xmpp.NSClient), c.features()...))
-	switch {
-	case replay != nil:
+	out := b.Done().AppendXML(nil, xmpp.NSClient)
+	if replay != nil {
+		c.say(out) // the old stream goes on, which has had its features (XEP-0198 §9.2)
 		return replay()
-	case s == nil:
+	}
+	c.say(append(out, c.features()...))
+	if s == nil {
 		return nil
 	}
 	return c.establish(s)

@@ -182,17 +182,18 @@ func (e *entry) authenticate(secret string) error {
 			return err
 		}
 	}
-	if e.verdict != resumed {
-		e.full = success.Children[0].Text
-		enabled := &element{}
-		if bound := success.child(nsBind2, "bound"); bound != nil {
-			enabled = bound.child(nsAcks, "enabled")
-		}
-		if enabled == nil || enabled.XMLName.Local == "" || success.Children[0].XMLName.Local != "authorization-identifier" {
-			return fmt.Errorf("bind: %s", text(success))
-		}
-		e.on, e.id = true, enabled.attr("id")
+	if e.verdict == resumed {
+		return nil // the old stream goes on, which has had its features
 	}
+	e.full = success.Children[0].Text
+	enabled := &element{}
+	if bound := success.child(nsBind2, "bound"); bound != nil {
+		enabled = bound.child(nsAcks, "enabled")
+	}
+	if enabled == nil || enabled.XMLName.Local == "" || success.Children[0].XMLName.Local != "authorization-identifier" {
+		return fmt.Errorf("bind: %s", text(success))
+	}
+	e.on, e.id = true, enabled.attr("id")
 	_, err = e.expect("features")
 	return err
 }
