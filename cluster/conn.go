@@ -33,9 +33,13 @@ func (n *conn) Send(ctx context.Context, st *xmpp.Stanza) {
 	if st.To.IsZero() {
 		st = st.Readdressed(st.From, n.a.JID)
 	}
+	kind := byte(frameStanza)
+	if st.Kind == xmpp.Presence && sm.Stays(ctx) {
+		kind = frameStays
+	}
 	r := sm.ReceiptOf(ctx)
 	r.Hold()
-	switch err := n.send(copied{kind: frameStanza, st: st, to: n.a.JID, host: h, receipt: r}); {
+	switch err := n.send(copied{kind: kind, st: st, to: n.a.JID, host: h, receipt: r}); {
 	case err == nil:
 		return
 	case errors.Is(err, errFull):

@@ -48,6 +48,9 @@ func (b *inbox) act(d delivery) {
 	switch d.f.kind {
 	case frameStanza:
 		err = b.deliver(d)
+	case frameStays:
+		d.ctx = sm.Staying(d.ctx)
+		err = b.deliver(d)
 	case frameAnswer:
 		err = b.answered(d)
 	case frameClose:

@@ -16,6 +16,7 @@ import (
 // meaning; a kind that a node does not know is passed over.
 const (
 	frameStanza = 's' // domain, full address of the session, the stanza
+	frameStays  = 'p' // as frameStanza: "unavailable" from a client that is gone for the addressee only
 	frameClose  = 'c' // domain, bare address, ID of the session, condition, text, host
 	frameAnswer = 'a' // domain, the domain's address, an IQ that answers a question of the receiver
 	frameEvent  = 'e' // domain, event, payload

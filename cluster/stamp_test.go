@@ -86,3 +86,27 @@ func TestOvertakenFarewellOnTheSameNode(t *testing.T) {
 		t.Errorf("romeo was told: %s", got)
 	}
 }
+
+// What is said in the name of a client that stays is no farewell: it reaches a friend
+// on whichever node, although another node than the client's says it.
+func TestGoneForOneOnly(t *testing.T) {
+	w := newWorld(t)
+	a, b, c := w.three()
+	befriend(a, b, c)
+	friends := map[string]*client{"a": a.login("romeo@localhost/a"), "b": b.login("romeo@localhost/b"), "c": c.login("romeo@localhost/c")}
+	for _, n := range []*node{a, b, c} {
+		for on := range friends {
+			n.sees("romeo@localhost/"+on, on)
+		}
+	}
+	c.login("juliet@localhost/phone")
+	b.sees("juliet@localhost/phone", "c")
+	for on, romeo := range friends {
+		await(t, "romeo is told on "+on, func() bool { return romeo.told("juliet@localhost/") == "phone" })
+	}
+	gone := xmpp.NewPresence("unavailable", xmpp.MustParse("juliet@localhost/phone"), xmpp.MustParse("romeo@localhost"))
+	b.router.Route(sm.Staying(t.Context()), gone)
+	for on, romeo := range friends {
+		await(t, "she is gone on "+on, func() bool { return romeo.told("juliet@localhost/") != "phone" })
+	}
+}

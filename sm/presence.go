@@ -127,7 +127,7 @@ func (ss *Sessions) retire(ctx context.Context, s *Session, st *xmpp.Stanza, lis
 		}
 	}
 	for to := range directed {
-		ss.tell(ctx, s, st, nil, to)
+		ss.tellOne(ctx, s, st, to)
 	}
 }
 
@@ -138,20 +138,28 @@ func (ss *Sessions) succeeded(s *Session) bool {
 	if err != nil {
 		all = ss.store.Local(s.JID.Bare())
 	}
-	for _, o := range all {
-		if _, ok := o.Priority(); ok && o.JID == s.JID && o.ID != s.ID {
-			return true
-		}
-	}
-	return false
+	return s.succeededBy(all)
+}
+
+// succeededHere is succeeded as far as this node knows, which costs nothing.
+func (ss *Sessions) succeededHere(s *Session) bool {
+	return s.succeededBy(ss.store.Local(s.JID.Bare()))
+}
+
+// succeededBy reports whether one of all is available and has the address of s.
+func (s *Session) succeededBy(all []*Session) bool {
+	return slices.ContainsFunc(all, func(o *Session) bool {
+		_, ok := o.Priority()
+		return ok && o.JID == s.JID && o.ID != s.ID
+	})
 }
 
 // overtaken reports whether st, from that node, says that a client is gone which is
 // there: a newer session with its address, on another node, has said so sooner than
 // the old one's end was heard of. A client of the same node may be gone for some and
 // there for others.
-func (ss *Sessions) overtaken(node string, st *xmpp.Stanza) bool {
-	if st.Type != "unavailable" || st.From.Domain() != ss.Domain || st.From.IsBare() {
+func (ss *Sessions) overtaken(ctx context.Context, node string, st *xmpp.Stanza) bool {
+	if st.Type != "unavailable" || Stays(ctx) || st.From.Domain() != ss.Domain || st.From.IsBare() {
 		return false
 	}
 	for _, look := range []func(xmpp.JID) ([]*Session, error){ss.store.User, ss.store.Fresh} {
@@ -166,6 +174,16 @@ func (ss *Sessions) overtaken(node string, st *xmpp.Stanza) bool {
 	}
 	return true
 }
+
+type staysKey struct{}
+
+// Staying returns a context for "unavailable" in the name of a client that stays, and is
+// gone only for whom it is for: from another node than the client's it would else be
+// taken for the farewell of a session that has a successor, and dropped.
+func Staying(ctx context.Context) context.Context { return context.WithValue(ctx, staysKey{}, true) }
+
+// Stays reports whether ctx is from Staying, for who takes presence to other nodes.
+func Stays(ctx context.Context) bool { return ctx.Value(staysKey{}) != nil }
 
 // silence takes the presence of s away without telling anybody: others have done
 // that, and take it out of the store.
@@ -184,7 +202,9 @@ func (s *Session) silenced() bool {
 	return s.silent
 }
 
-// tell sends copies of a presence to a list of people and one more.
+// tell sends copies of a presence to a list of people and one more. If it is the
+// farewell of a session that has a successor by now, whoever is left has heard of that
+// one, or will.
 func (ss *Sessions) tell(ctx context.Context, s *Session, st *xmpp.Stanza, to []xmpp.JID, more xmpp.JID) {
 	for i := -1; i < len(to); i++ {
 		j := more
@@ -193,10 +213,17 @@ func (ss *Sessions) tell(ctx context.Context, s *Session, st *xmpp.Stanza, to []
 				continue
 			}
 		}
-		c := st.Readdressed(s.JID, j)
-		if ss.allowed(ctx, s.JID, c, Out, s) {
-			ss.router.Route(ctx, c)
+		if st.Type == "unavailable" && ss.succeededHere(s) {
+			return
 		}
+		ss.tellOne(ctx, s, st, j)
+	}
+}
+
+func (ss *Sessions) tellOne(ctx context.Context, s *Session, st *xmpp.Stanza, to xmpp.JID) {
+	c := st.Readdressed(s.JID, to)
+	if ss.allowed(ctx, s.JID, c, Out, s) {
+		ss.router.Route(ctx, c)
 	}
 }
 

@@ -125,6 +125,31 @@ func TestUnavailablePresence(t *testing.T) {
 	}
 }
 
+// A client whose connection has broken comes back while its old session is still taking
+// its leave: nobody hears of that behind the new one's presence, the client itself least.
+func TestFarewellDoesNotFollowTheSuccessor(t *testing.T) {
+	for _, of := range []sm.Contacts{{}, {From: []xmpp.JID{xmpp.MustParse("juliet@localhost")}}} {
+		h := newHouse(t)
+		var back *client
+		juliet, romeo := h.available("juliet@localhost/a", "1"), h.available("romeo@localhost/a", "1")
+		sm.Subscriptions.Add(h, hooks.Normal, func(context.Context, sm.Contacts, xmpp.JID) (sm.Contacts, hooks.Flow) {
+			if back == nil { // he leaves
+				back = h.connected("romeo@localhost/a")
+				back.say(`<presence/>`)
+			}
+			return of, hooks.Stop
+		})
+		juliet.inbox()
+		romeo.leave()
+		if got := brief(back.inbox()); got != "presence from romeo@localhost/a" {
+			t.Errorf("he hears %s", got)
+		}
+		if got := brief(juliet.inbox()); strings.Contains(got, "unavailable") || len(of.From) > 0 && got != "presence from romeo@localhost/a" {
+			t.Errorf("she hears %s", got)
+		}
+	}
+}
+
 func TestSessionThatWasNeverAvailableLeavesQuietly(t *testing.T) {
 	h := newHouse(t)
 	h.friends()

@@ -45,7 +45,7 @@ func (ss *Sessions) Arrive(ctx context.Context, node string, to xmpp.JID, st *xm
 	s := newest(ss.store.Local(to.Bare()), to)
 	switch {
 	case ss.waits(ctx, waiting{st: st, to: to}):
-	case s != nil && st.Kind == xmpp.Presence && ss.overtaken(node, st):
+	case s != nil && st.Kind == xmpp.Presence && ss.overtaken(ctx, node, st):
 	case s != nil && st.Kind == xmpp.Presence:
 		if st = PresenceIn.Run(ctx, ss.hooks, st, s); st != nil {
 			s.way().Send(ctx, st)
@@ -81,7 +81,7 @@ func (ss *Sessions) routePresence(ctx context.Context, st *xmpp.Stanza) {
 	switch st.Type {
 	case "unavailable":
 		// Whoever says goodbye has looked for a successor before, who may have come since.
-		if ss.node != "" && ss.overtaken(ss.node, st) {
+		if ss.node != "" && ss.overtaken(ctx, ss.node, st) {
 			return
 		}
 	case "subscribe", "subscribed", "unsubscribe", "unsubscribed":

@@ -123,6 +123,7 @@ func (m *roster) announce(ctx context.Context, user, contact xmpp.JID) {
 // retire tells contact that all of the user's clients are gone (RFC 6121
 // §3.2.2, §3.3.3).
 func (m *roster) retire(ctx context.Context, user, contact xmpp.JID) {
+	ctx = sm.Staying(ctx)
 	for _, s := range m.host.Sessions.Available(user) {
 		m.present(ctx, s, xmpp.NewPresence("unavailable", s.JID, contact))
 	}
