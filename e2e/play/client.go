@@ -35,6 +35,8 @@ type Server struct {
 	// Known, unless it is nil, waits until every node knows of somebody who has just
 	// logged in.
 	Known func(ctx context.Context, fullJID string) error
+	// Written, unless it is nil, waits until every node has written what it was going to.
+	Written func(ctx context.Context) error
 	// NoChannelBinding: log in without it, although the server offers it.
 	NoChannelBinding bool
 }

@@ -176,3 +176,21 @@ func parse(t *testing.T, text string) *element {
 	}
 	return els[0]
 }
+
+// What may come on two nodes need not, and is not expected on a single one.
+func TestOptionalOnTwoNodes(t *testing.T) {
+	const text = "<a xmlns='urn:xmpp:sm:3' h='0' scansion:optional='two-nodes'/><a xmlns='urn:xmpp:sm:3' h='1'/>"
+	for _, c := range []struct {
+		at   Server
+		want int
+	}{{Server{}, 1}, {Server{Second: "localhost:5222"}, 2}} {
+		s := &stage{at: c.at}
+		all, err := s.patterns(text)
+		if err != nil || len(all) != c.want {
+			t.Fatalf("with %+v: %v, %v", c.at, all, err)
+		}
+		if last := len(all) - 1; !required(all[last]) || last > 0 && required(all[0]) {
+			t.Errorf("with %+v: %v must come", c.at, all)
+		}
+	}
+}
