@@ -49,11 +49,7 @@ func (h *Host) anonymousElsewhere(_ context.Context, there bool, user xmpp.JID) 
 	if there {
 		return true, hooks.Next
 	}
-	all, err := h.Sessions.Fresh(user.Bare())
-	if err != nil {
-		all = h.Sessions.User(user.Bare())
-	}
-	return anonymousAmong(all), hooks.Next
+	return anonymousAmong(h.Sessions.UserNow(user.Bare())), hooks.Next
 }
 
 func anonymousAmong(all []*sm.Session) bool {

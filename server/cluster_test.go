@@ -16,7 +16,7 @@ func three(t *testing.T) (nodes []*running, kept *redistest.Server) {
 	t.Helper()
 	kept = redistest.Start(t)
 	o := storagetest.Variant{PostgreSQL: true, Flavour: storagetest.Variants()[2].Flavour}.SQL(t)
-	yaml := strings.Replace(oneDoor, "mod_ping: {}", "mod_ping: {}\n  mod_stream_mgmt: {}\n  mod_admin_extra: {}\n  mod_vcard: {}\n  mod_carboncopy: {}\n  mod_client_state: {}", 1) + fmt.Sprintf(
+	yaml := strings.Replace(oneDoor, "mod_ping: {}", "mod_ping: {}\n  mod_stream_mgmt: {}\n  mod_admin_extra: {}\n  mod_vcard: {}\n  mod_carboncopy: {}\n  mod_client_state: {}\n  mod_auth_fast: {}\n  mod_privacy: {}\n  mod_blocking: {}", 1) + fmt.Sprintf(
 		"default_db: sql\nauth_method: sql\nsql_type: pgsql\nsql_server: %q\nsql_port: %d\nsql_database: %s\nsql_username: %s\nsql_password: %q\nsm_db_type: redis\nredis_server: 127.0.0.1\nredis_port: %d\n",
 		o.Server, o.Port, o.Database, o.Username, o.Password, kept.Port())
 	for i := range 3 {

@@ -80,7 +80,7 @@ func (s *Server) cmdRevoke(ctx context.Context, in deviceOf) (admin.Rescode, err
 		return admin.False, err
 	}
 	name := h.Auth.DeviceName(j, in.Agent)
-	for _, session := range h.Sessions.User(j) {
+	for _, session := range h.Sessions.UserNow(j) {
 		if session.Device == name {
 			session.Close(stream.PolicyViolation.With("This client was revoked"))
 		}

@@ -86,7 +86,7 @@ func (s *Server) cmdKickUsers(_ context.Context, in admin.OnHost) (int, error) {
 // kick ends the sessions of a user and returns how many there were.
 func kick(ctx context.Context, h *local.Host, user xmpp.JID) int {
 	sm.Kicked.Run(ctx, h.Parts.Hooks, user)
-	return endSessions(h.Sessions.User(user), "has been kicked")
+	return endSessions(h.Sessions.UserNow(user), "has been kicked")
 }
 
 // endSessions has clients leave at an operator's word. It does not wait for

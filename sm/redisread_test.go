@@ -85,6 +85,28 @@ func TestMissedNotifications(t *testing.T) {
 	<-gone
 }
 
+// Whoever ends all sessions of a user looks past what is remembered, unless Redis is
+// away.
+func TestUserNow(t *testing.T) {
+	server := redistest.Start(t)
+	w := newWorld(t, server)
+	a, b := w.join("a"), w.join("b")
+	s, later := sessionOn("a", "romeo@localhost/orchard"), sessionOn("a", "romeo@localhost/street")
+	add(t, a.store, s)
+	cached(t, server, b, romeo)
+	server.Do("HDEL", a.client.Key("sm", romeo.String()), s.ID.String()) // nobody says so
+	if known, now := ids(b.User(romeo)), ids(b.UserNow(romeo)); known != s.ID.String() || now != "" {
+		t.Errorf("%q is known, and now it is %q", known, now)
+	}
+	add(t, a.store, later)
+	b.sees(later)
+	server.Freeze()
+	defer server.Thaw()
+	if now := ids(b.UserNow(romeo)); now != later.ID.String() {
+		t.Errorf("while Redis is away it is %q", now)
+	}
+}
+
 // Without the cache every question is asked.
 func TestNoCache(t *testing.T) {
 	server := redistest.Start(t)

@@ -227,6 +227,16 @@ func (ss *Sessions) User(bare xmpp.JID) []*Session {
 // ErrAway.
 func (ss *Sessions) Fresh(bare xmpp.JID) ([]*Session, error) { return ss.store.Fresh(bare) }
 
+// UserNow is User, asked anew, for who must not overlook a session that has just come to
+// another node: he ends them all. While that cannot be told it is those known of.
+func (ss *Sessions) UserNow(bare xmpp.JID) []*Session {
+	all, err := ss.store.Fresh(bare)
+	if err != nil {
+		return ss.User(bare)
+	}
+	return all
+}
+
 // Local is the sessions of a user on this node, in no order. The slice must not be
 // changed.
 func (ss *Sessions) Local(bare xmpp.JID) []*Session { return ss.store.Local(bare) }

@@ -64,7 +64,7 @@ func (m *module) banOld(ctx context.Context, in banArgs) (admin.Rescode, error) 
 	if err := m.host.Auth.SetPassword(ctx, user, "BANNED_ACCOUNT--"+stamp(time.Now())+"--"+rand.Text()); err != nil {
 		return admin.False, passwordError(user, err)
 	}
-	kick(m.host.Sessions.User(user), in.Reason)
+	kick(m.host.Sessions.UserNow(user), in.Reason)
 	return admin.OK, nil
 }
 
@@ -95,7 +95,7 @@ func (m *module) ban(ctx context.Context, in banArgs) (admin.Rescode, error) {
 	m.remember(user, true)
 	BanChanged.Run(ctx, m.host.Hooks(), BanChange{user, true, in.Reason})
 	// After the ban is in force, so that nobody comes back in between.
-	kick(m.host.Sessions.User(user), in.Reason)
+	kick(m.host.Sessions.UserNow(user), in.Reason)
 	if !fresh {
 		return alreadyBanned, nil
 	}
