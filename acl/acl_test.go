@@ -264,7 +264,9 @@ shaper: {normal: 1000}
 shaper_rules: {c2s_shaper: [{none: admin}, {normal: all}]}`)
 	who := somebody(t, "bob@example.org/phone", "192.0.2.1")
 	access, limit := acl.NewAccess("c2s"), acl.NewLimit("c2s_shaper")
-	if n := testing.AllocsPerRun(100, func() {
+	// The race detector has the pool of regexp lose some of what is put back: less than
+	// one allocation on average, and far less when there are many.
+	if n := testing.AllocsPerRun(10_000, func() {
 		if !access.Allows(rs, who) || limit.Rate(rs, who).Bytes != 1000 {
 			t.Error("the wrong answer")
 		}
