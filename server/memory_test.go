@@ -17,16 +17,19 @@ func TestCollectRarely(t *testing.T) {
 		debug.SetGCPercent(p)
 		return p
 	}
+	for range 3 { // servers of other tests set it back at the next collection
+		done := make(chan struct{})
+		runtime.AddCleanup(new([4]uintptr), func(done chan struct{}) { close(done) }, done)
+		runtime.GC()
+		<-done
+	}
 	ctx, stop := context.WithCancel(t.Context())
-	runtime.GC() // other tests have left something, how much is left to chance
 	collectRarely(ctx)
 	grows := func() bool { // by memorySpare, or what is left of other tests alone is more
 		want, p := int(min(max(memorySpare*100/max(reading(live), 1), fewest), most)), percent()
 		return p-want <= memoryUnequal && want-p <= memoryUnequal
 	}
-	if !grows() {
-		t.Errorf("a heap of %d bytes grows by %d %% between collections", reading(live), percent())
-	}
+	eventually(t, "a heap grows as it should between collections", func() bool { runtime.GC(); return grows() })
 	big := make([]*[1 << 20]byte, 40)
 	for i := range big {
 		big[i] = new([1 << 20]byte)
