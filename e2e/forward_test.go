@@ -31,7 +31,8 @@ import (
 )
 
 // writerEnv makes this test program a gabberd that stores messages by itself: the
-// stamp of the first, FIRST:COUNT for so many, or `list` to print those that are stored.
+// stamp of the first, FIRST:COUNT for so many, or `list` to print those that are stored, as
+// they stand in the queue.
 const writerEnv = "GABBERD_TEST_WRITER"
 
 func TestMain(m *testing.M) {
@@ -67,7 +68,7 @@ var writer = modules.Define("mod_test_writer", modules.Spec[noOptions]{Needs: []
 		last = first + n - 1
 	}
 	if err != nil {
-		err := db.Each(h.Context(), `SELECT stamp FROM gabberd_test_rows`, nil, func(r storage.Row) error {
+		err := db.Each(h.Context(), `SELECT r.stamp FROM gabberd_test_rows r LEFT JOIN gabberd_jobs j ON j.key = CAST(r.stamp AS text) ORDER BY j.id`, nil, func(r storage.Row) error {
 			var n int64
 			err := r.Scan(&n)
 			fmt.Println("row", n)
@@ -225,17 +226,20 @@ func life(t *testing.T, file, what, form string, heard *stamps, ready func() boo
 
 // stamps is those of messages.
 type stamps struct {
-	mu  sync.Mutex
-	all map[int64]bool
+	mu    sync.Mutex
+	all   map[int64]bool
+	place map[int64]int // in the order in which they were added
 }
 
 func (s *stamps) add(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all == nil {
-		s.all = map[int64]bool{}
+		s.all, s.place = map[int64]bool{}, map[int64]int{}
 	}
-	s.all[n] = true
+	if !s.all[n] {
+		s.all[n], s.place[n] = true, len(s.place)
+	}
 }
 
 func (s *stamps) len() int {
@@ -271,20 +275,25 @@ func (r *receiver) judge(t *testing.T, committed, stored *stamps) {
 			t.Errorf("%d was committed and is not stored", n)
 		}
 	}
-	last := map[string]int64{}
-	seen := map[int64]bool{}
-	// What a killed server was about to commit PostgreSQL may commit when the next one
-	// has begun; that has no place among the others.
+	// What a killed server had sent to PostgreSQL, and nobody was told of, may come to the
+	// queue when the next server has begun: it is forwarded where it stands there.
 	told := committed.list()
+	type front struct {
+		stamp int64
+		place int
+	}
+	last := map[string]front{}
+	seen := map[int64]bool{}
 	for _, n := range r.ids {
 		if !there[n] {
 			t.Errorf("%d has arrived and is not stored", n)
 		}
-		if !seen[n] && told[n] && n < last[r.group[n]] {
-			t.Errorf("%d came first behind %d", n, last[r.group[n]])
+		at, before := stored.place[n], last[r.group[n]]
+		if !seen[n] && (at < before.place || told[n] && n < before.stamp) {
+			t.Errorf("%d, at %d, came first behind %+v", n, at, before)
 		}
 		seen[n] = true
-		last[r.group[n]] = max(last[r.group[n]], n)
+		last[r.group[n]] = front{max(before.stamp, n), max(before.place, at)}
 	}
 	t.Logf("%d stored, %d arrived, %d of them again", len(there), len(seen), len(r.ids)-len(seen))
 }
