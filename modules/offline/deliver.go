@@ -71,9 +71,14 @@ func (m *offline) behind(_ context.Context, st *xmpp.Stanza, ss *sm.Sessions) (*
 // node.
 func gets(ss *sm.Sessions, to xmpp.JID) bool {
 	return slices.ContainsFunc(ss.User(to.Bare()), func(s *sm.Session) bool {
-		p, ok := s.Priority()
-		return ok && p >= 0 && (to.IsBare() || s.JID == to)
+		return getsAny(s) && (to.IsBare() || s.JID == to)
 	})
+}
+
+// getsAny reports whether s gets messages for the bare address.
+func getsAny(s *sm.Session) bool {
+	p, ok := s.Priority()
+	return ok && p >= 0
 }
 
 // present is the client of user on this node that gets what waits, nil if none

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/gabberd/gabberd/xmpp"
@@ -56,10 +57,11 @@ func (m *offline) serveHere(user xmpp.JID) bool {
 	return true
 }
 
-// kept has a client of the user on this node given what another node has stored. It
-// does not wait.
+// kept has a client of the user on this node given what another node has stored. A node
+// where none gets it leaves the answer to others. It does not wait.
 func (m *offline) kept(k Keeping) {
-	if k.User = k.User.Bare(); len(m.host.Sessions.Local(k.User)) > 0 && m.due.add(k.User, k.N) {
+	k.User = k.User.Bare()
+	if slices.ContainsFunc(m.host.Sessions.Local(k.User), getsAny) && m.due.add(k.User, k.N) {
 		m.later.Apart(m.serveDue)
 	}
 }

@@ -97,8 +97,7 @@ func (m *offline) look(users map[xmpp.JID]time.Time) (again map[xmpp.JID]time.Ti
 			all, err := m.host.Sessions.Fresh(user)
 			away = err != nil
 			for _, s := range all {
-				p, ok := s.Priority()
-				found = found || s.Remote() && ok && p >= 0
+				found = found || s.Remote() && getsAny(s)
 			}
 		}
 		switch {
