@@ -53,6 +53,5 @@ func (c *Conn) atEase() bool {
 	if _, ok := s.Priority(); !ok {
 		return false // there is more to come
 	}
-	c.guest = false
 	return !c.sock.poll()
 }

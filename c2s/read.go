@@ -44,6 +44,7 @@ func (c *Conn) after(err error) {
 			return
 		}
 	case errors.Is(err, errRepark):
+		c.guest = false
 		go c.repose()
 		return
 	case errors.Is(err, errEnd):
