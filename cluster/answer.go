@@ -38,7 +38,7 @@ func (b *inbox) answered(d delivery) error {
 	switch {
 	case err != nil:
 		return err
-	case p.st.Kind != xmpp.IQ || p.st.IsRequest():
+	case !p.st.IsAnswer():
 		return fmt.Errorf("%w: an answer that is none", errForeign)
 	}
 	b.c.opt.Router.Answered(p.st)

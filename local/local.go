@@ -82,7 +82,7 @@ func (h *Host) Route(ctx context.Context, st *xmpp.Stanza) {
 	switch {
 	case st.To.Local() != "":
 		h.Sessions.Route(ctx, st)
-	case st.Kind == xmpp.IQ && (st.Type == "result" || st.Type == "error"):
+	case st.IsAnswer():
 		router.Unasked.Run(ctx, h.Hooks, st)
 	case st.Kind == xmpp.IQ && st.To.IsBare():
 		h.Router.Answer(ctx, &h.iq, st)

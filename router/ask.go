@@ -83,7 +83,7 @@ func (r *Router) Ask(ctx context.Context, iq *xmpp.Stanza) (*xmpp.Stanza, error)
 
 // answers reports whether st looks like the answer to a question of a server like this.
 func answers(st *xmpp.Stanza) bool {
-	return st.Kind == xmpp.IQ && !st.IsRequest() && strings.HasPrefix(st.ID, idPrefix)
+	return st.IsAnswer() && strings.HasPrefix(st.ID, idPrefix)
 }
 
 // Answered hands st to whoever has asked here, and reports whether somebody has.

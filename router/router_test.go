@@ -207,6 +207,7 @@ func TestAsk(t *testing.T) {
 		}, context.DeadlineExceeded},
 		{"another id", func(iq *xmpp.Stanza) *xmpp.Stanza { return iq.Reply(nil).WithID("gd-guessed") }, context.DeadlineExceeded},
 		{"a request of the same id", func(iq *xmpp.Stanza) *xmpp.Stanza { return iq.Reply(nil).WithType("get") }, context.DeadlineExceeded},
+		{"an IQ of no known type", func(iq *xmpp.Stanza) *xmpp.Stanza { return iq.Reply(nil).WithType("push") }, context.DeadlineExceeded},
 		{"a message of the same id", func(iq *xmpp.Stanza) *xmpp.Stanza {
 			return xmpp.NewMessage("", iq.To, iq.From).WithID(iq.ID)
 		}, context.DeadlineExceeded},

@@ -300,6 +300,12 @@ func (st *Stanza) Body() string { return st.Child(NSClient, "body").Text() }
 // IsRequest reports whether the stanza is an IQ that wants an answer.
 func (st *Stanza) IsRequest() bool { return st.Kind == IQ && (st.Type == "get" || st.Type == "set") }
 
+// IsAnswer reports whether the stanza is an IQ that answers one. An IQ of no known type
+// is neither that nor a request.
+func (st *Stanza) IsAnswer() bool {
+	return st.Kind == IQ && (st.Type == "result" || st.Type == "error")
+}
+
 // Readdressed is the same stanza between other addresses. Its content is shared.
 func (st *Stanza) Readdressed(from, to JID) *Stanza {
 	c := *st
