@@ -111,7 +111,7 @@ func (c *Conn) wake() {
 
 // acking deals with what a client says that counts stanzas. False says that it is
 // something else, or makes no sense.
-func (c *Conn) acking(fr stream.Frame) (bool, error) {
+func (c *Conn) acking(fr *stream.Frame) (bool, error) {
 	switch string(fr.Name) {
 	case "r":
 		c.out.acks.handled.ask()

@@ -193,6 +193,7 @@ func (c *Conn) release() {
 func (c *Conn) work() (err error) {
 	defer c.survive(&err)
 	b := c.in
+	var fr stream.Frame
 	// Also with nothing left: the framer gives its memory back then.
 	for {
 		if c.state == greeting || c.state == returning {
@@ -200,7 +201,7 @@ func (c *Conn) work() (err error) {
 			// of its old stream must not stand before its new one's declaration.
 			b = bytes.TrimLeft(b, " \t\r\n")
 		}
-		fr, n, err := c.framer.Next(b)
+		n, err := c.framer.Next(b, &fr)
 		if err != nil {
 			return err
 		}
@@ -210,12 +211,12 @@ func (c *Conn) work() (err error) {
 		b = b[n:]
 		if r := c.reason.Load(); r != nil {
 			c.remain(b)
-			if err := c.lastWord(fr); err != nil {
+			if err := c.lastWord(&fr); err != nil {
 				return err
 			}
 			return r
 		}
-		if err := c.frame(fr); err != nil {
+		if err := c.frame(&fr); err != nil {
 			if errors.Is(err, errHandshake) && len(bytes.Trim(b, " \t\r\n")) > 0 {
 				// What came in the clear must not count as encrypted. Some
 				// clients end their lines, which means nothing.
@@ -252,7 +253,7 @@ func (c *Conn) survive(err *error) {
 	}
 }
 
-func (c *Conn) frame(fr stream.Frame) error {
+func (c *Conn) frame(fr *stream.Frame) error {
 	switch fr.Kind {
 	case stream.Header:
 		return c.open(fr)

@@ -27,7 +27,8 @@ func (c *Conn) lastWords() {
 	end := time.Now().Add(lastAcks)
 	c.sock.SetReadDeadline(end)
 	for c.unacknowledged() > 0 {
-		fr, n, err := c.framer.Next(c.in)
+		var fr stream.Frame
+		n, err := c.framer.Next(c.in, &fr)
 		switch {
 		case err != nil || fr.Kind == stream.End:
 			return
@@ -41,7 +42,7 @@ func (c *Conn) lastWords() {
 				return
 			}
 			continue
-		case c.lastWord(fr) != nil:
+		case c.lastWord(&fr) != nil:
 			return
 		}
 		c.remain(c.in[n:])
@@ -50,7 +51,7 @@ func (c *Conn) lastWords() {
 
 // lastWord deals with what a client has sent whose stream we have ended: only what it
 // has acknowledged counts.
-func (c *Conn) lastWord(fr stream.Frame) error {
+func (c *Conn) lastWord(fr *stream.Frame) error {
 	if c.out.acks == nil || fr.Kind != stream.Element || string(fr.NS) != nsSM || string(fr.Name) != "a" {
 		return nil
 	}
@@ -111,12 +112,13 @@ func parse(b []byte) (list []sm.Returned) {
 	f := stream.New(stream.Limits{})
 	wrapped := append([]byte("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"), b...)
 	for len(wrapped) > 0 {
-		fr, n, err := f.Next(wrapped)
+		var fr stream.Frame
+		n, err := f.Next(wrapped, &fr)
 		if err != nil || fr.Kind == stream.Need || fr.Kind == stream.End {
 			break
 		}
 		if fr.Kind == stream.Element {
-			if st, err := xmpp.ParseStanza(fr); err == nil && returns(st) {
+			if st, err := xmpp.ParseStanza(&fr); err == nil && returns(st) {
 				list = append(list, sm.Returned{Stanza: st})
 			}
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // element deals with an element of the stream, by how far the client has come.
-func (c *Conn) element(fr stream.Frame) error {
+func (c *Conn) element(fr *stream.Frame) error {
 	if len(fr.Prefix) > 0 && string(fr.NS) == xmpp.NSClient {
 		return stream.BadNamespacePrefix.With("Stanzas have no prefix")
 	}
@@ -26,7 +26,7 @@ func (c *Conn) element(fr stream.Frame) error {
 
 // knock is for clients that have not logged in: they may encrypt, log in, and
 // whatever modules let them do.
-func (c *Conn) knock(fr stream.Frame) error {
+func (c *Conn) knock(fr *stream.Frame) error {
 	if c.login.sasl2 != nil && string(fr.NS) != nsSASL2 {
 		return stream.PolicyViolation.With("Nothing may be sent in the middle of a login") // XEP-0388 §2.4
 	}
@@ -54,7 +54,7 @@ func (c *Conn) knock(fr stream.Frame) error {
 }
 
 // earlyNonza asks the modules about an element of somebody who has no session.
-func (c *Conn) earlyNonza(fr stream.Frame) error {
+func (c *Conn) earlyNonza(fr *stream.Frame) error {
 	el, err := xmpp.FrameElement(fr)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (c *Conn) earlyNonza(fr stream.Frame) error {
 
 // early6120 asks the modules about a stanza of somebody who has not logged in;
 // whoever they do not know is told not-authorized (RFC 6120 §4.9.3.12).
-func (c *Conn) early6120(fr stream.Frame) error {
+func (c *Conn) early6120(fr *stream.Frame) error {
 	st, err := xmpp.ParseStanza(fr)
 	if err != nil {
 		return stream.NotAuthorized
@@ -90,7 +90,7 @@ func (c *Conn) early6120(fr stream.Frame) error {
 	return stream.NotAuthorized.With("Log in first")
 }
 
-func (c *Conn) beforeBind(fr stream.Frame) error {
+func (c *Conn) beforeBind(fr *stream.Frame) error {
 	if string(fr.NS) != xmpp.NSClient {
 		return c.earlyNonza(fr)
 	}
@@ -116,7 +116,7 @@ func (c *Conn) beforeBind(fr stream.Frame) error {
 
 // stanza checks a stanza, stamps it with its sender's address and sends it on
 // its way.
-func (c *Conn) stanza(fr stream.Frame) error {
+func (c *Conn) stanza(fr *stream.Frame) error {
 	s := c.session.Load()
 	if string(fr.NS) != xmpp.NSClient {
 		if string(fr.NS) == nsSM && c.Counts() {
@@ -126,7 +126,7 @@ func (c *Conn) stanza(fr stream.Frame) error {
 		}
 		return c.nonza(fr, s)
 	}
-	if a := c.out.acks; a != nil && a.handled.repeated(&fr) {
+	if a := c.out.acks; a != nil && a.handled.repeated(fr) {
 		return nil
 	}
 	st, err := xmpp.ReadStanza(fr, s.JID, s.Lang)
@@ -137,16 +137,16 @@ func (c *Conn) stanza(fr stream.Frame) error {
 		if st.Bounces() {
 			c.append(c.ctx, st.Readdressed(s.JID, s.JID.Bare()).Bounce(xmpp.JIDMalformed))
 		}
-		c.counted(&fr)
+		c.counted(fr)
 		return nil
 	case err != nil:
 		return stream.UnsupportedStanzaType
 	}
 	if st.Kind == xmpp.IQ && c.session6120(st, s) {
-		c.counted(&fr)
+		c.counted(fr)
 		return nil
 	}
-	c.submit(s, st, &fr)
+	c.submit(s, st, fr)
 	return nil
 }
 
@@ -161,7 +161,7 @@ func (c *Conn) session6120(st *xmpp.Stanza, s *sm.Session) bool {
 }
 
 // nonza asks the modules about an element that is no stanza.
-func (c *Conn) nonza(fr stream.Frame, s *sm.Session) error {
+func (c *Conn) nonza(fr *stream.Frame, s *sm.Session) error {
 	el, err := xmpp.FrameElement(fr)
 	if err != nil {
 		return err

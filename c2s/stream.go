@@ -23,7 +23,7 @@ const (
 )
 
 // open answers the client's stream header (RFC 6120 §4.2).
-func (c *Conn) open(fr stream.Frame) error {
+func (c *Conn) open(fr *stream.Frame) error {
 	if c.state != greeting && c.state != returning {
 		return stream.BadFormat.With("The stream is open already")
 	}
@@ -57,7 +57,7 @@ func (c *Conn) open(fr stream.Frame) error {
 }
 
 // address finds the virtual host that the client wants.
-func (c *Conn) address(fr stream.Frame) error {
+func (c *Conn) address(fr *stream.Frame) error {
 	to := string(fr.Attr("to"))
 	if to == "" {
 		return stream.ImproperAddressing.With("The stream header must say to whom it is")
@@ -81,7 +81,7 @@ func (c *Conn) address(fr stream.Frame) error {
 
 // claim remembers who the client says it is, which it can do where it is told what
 // it may log in with (XEP-0388 §2.1). Nobody believes it.
-func (c *Conn) claim(fr stream.Frame) error {
+func (c *Conn) claim(fr *stream.Frame) error {
 	from, err := xmpp.ParseBytes(stream.AppendValue(nil, fr.Attr("from")))
 	if err != nil || c.state != greeting || !c.offersSASL2() {
 		return nil

@@ -181,7 +181,7 @@ func readParcel(f *stream.Framer, body []byte) (p parcel, err error) {
 	if err != nil {
 		return p, fmt.Errorf("%w: %w", errForeign, err)
 	}
-	if p.st, err = xmpp.ParseStanza(doc); err != nil {
+	if p.st, err = xmpp.ParseStanza(&doc); err != nil {
 		return p, fmt.Errorf("%w: %w", errForeign, err)
 	}
 	if p.st.To.IsZero() {

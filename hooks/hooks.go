@@ -133,29 +133,39 @@ func (f Fold[A, E]) Run(ctx context.Context, t *Table, v A, ev E) A {
 
 func (e Event[E]) tell(ctx context.Context, t *Table, c *chain, h *handler, ev E) {
 	defer t.survive(e.point, h)
-	fn := h.fn.(func(context.Context, E))
-	if c.tracers == nil {
-		fn(ctx, ev)
+	if c.tracers != nil {
+		e.traced(ctx, c, h, ev)
 		return
 	}
+	h.fn.(func(context.Context, E))(ctx, ev)
+}
+
+// traced is tell for who is watched. It is apart, as is that of a Fold, because many
+// hooks lie on the stack of a client, which is to stay small.
+func (e Event[E]) traced(ctx context.Context, c *chain, h *handler, ev E) {
 	start := time.Now()
 	defer func() { c.trace(Call{Hook: e.name, Handler: h.String(), Took: time.Since(start), Argument: show(ev)}) }()
-	fn(ctx, ev)
+	h.fn.(func(context.Context, E))(ctx, ev)
 }
 
 // ask returns v unchanged if the handler panics.
 func (f Fold[A, E]) ask(ctx context.Context, t *Table, c *chain, h *handler, v A, ev E) (out A, flow Flow) {
 	out = v
 	defer t.survive(f.point, h)
-	fn := h.fn.(func(context.Context, A, E) (A, Flow))
-	if c.tracers == nil {
-		return fn(ctx, v, ev)
+	if c.tracers != nil {
+		return f.traced(ctx, c, h, v, ev)
 	}
+	return h.fn.(func(context.Context, A, E) (A, Flow))(ctx, v, ev)
+}
+
+// traced is ask for who is watched.
+func (f Fold[A, E]) traced(ctx context.Context, c *chain, h *handler, v A, ev E) (out A, flow Flow) {
+	out = v
 	start := time.Now()
 	defer func() {
 		c.trace(Call{Hook: f.name, Handler: h.String(), Took: time.Since(start), Argument: show(v), Result: show(out), Stopped: bool(flow)})
 	}()
-	return fn(ctx, v, ev)
+	return h.fn.(func(context.Context, A, E) (A, Flow))(ctx, v, ev)
 }
 
 // survive keeps one module's bug from taking the stanza, and the client, down.

@@ -12,9 +12,14 @@ import (
 // memoryInterval is how often memory is looked at.
 const memoryInterval = 2 * time.Second
 
-// memoryBusy is how much is allocated in that time by a server that is not at
-// rest, in bytes.
-const memoryBusy = 2 << 20
+// A server is at rest when it allocates no more than memoryRest in that time, and has
+// something to give back when it has allocated memoryWorth since it last did, and a
+// quarter of what is live: a collection costs by that. In bytes. Five hundred messages in
+// two seconds are not rest.
+const (
+	memoryRest  = 256 << 10
+	memoryWorth = 2 << 20
+)
 
 // memoryPasses is how many collections follow a busy time. Each halves the stacks
 // that have become too big, and empties what pools have kept since the last.
@@ -28,6 +33,7 @@ func (s *Server) giveBack(ctx context.Context) {
 	defer t.Stop()
 	collectRarely(ctx)
 	before, passes := reading(allocated), memoryPasses
+	given := before
 	for {
 		select {
 		case <-ctx.Done():
@@ -35,16 +41,17 @@ func (s *Server) giveBack(ctx context.Context) {
 		case <-t.C:
 		}
 		now := reading(allocated)
-		switch {
-		case now-before > memoryBusy:
+		if now-given > max(memoryWorth, reading(live)/4) {
 			passes = memoryPasses
-		case passes > 0:
+		}
+		if passes > 0 && now-before <= memoryRest {
 			if passes == memoryPasses {
 				s.trim()
 			}
 			passes--
 			debug.FreeOSMemory()
 			now = reading(allocated)
+			given = now
 		}
 		before = now
 	}

@@ -50,7 +50,7 @@ func ParseElement(b []byte, def string) (*Element, error) {
 }
 
 // FrameElement copies a frame into an element.
-func FrameElement(f stream.Frame) (*Element, error) {
+func FrameElement(f *stream.Frame) (*Element, error) {
 	if f.Kind != stream.Element {
 		return nil, errors.New("not an element")
 	}

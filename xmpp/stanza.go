@@ -101,7 +101,7 @@ var ErrNoStanza = errors.New("not a stanza")
 // ReadStanza copies a frame into a stanza sent by the client sender, whose
 // stream has the language lang. A malformed to yields the stanza without it and
 // an error that wraps ErrJID; other errors are ErrForged and ErrNoStanza.
-func ReadStanza(f stream.Frame, sender JID, lang string) (*Stanza, error) {
+func ReadStanza(f *stream.Frame, sender JID, lang string) (*Stanza, error) {
 	st, err := readFrame(f, lang)
 	if st == nil {
 		return nil, err
@@ -119,7 +119,7 @@ func ReadStanza(f stream.Frame, sender JID, lang string) (*Stanza, error) {
 
 // ParseStanza copies a frame into a stanza, from as it stands there. Errors are
 // those of ReadStanza.
-func ParseStanza(f stream.Frame) (*Stanza, error) { return readFrame(f, "") }
+func ParseStanza(f *stream.Frame) (*Stanza, error) { return readFrame(f, "") }
 
 // ParseXML reads a stanza out of bytes that are not from a stream, a database
 // for example. The error tells what is wrong with it.
@@ -128,7 +128,7 @@ func ParseXML(b []byte) (*Stanza, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := readFrame(f, "")
+	st, err := readFrame(&f, "")
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func kindOf(name []byte) Kind {
 	return 0
 }
 
-func readFrame(f stream.Frame, lang string) (*Stanza, error) {
+func readFrame(f *stream.Frame, lang string) (*Stanza, error) {
 	kind := kindOf(f.Name)
 	if kind == 0 || len(f.Prefix) > 0 {
 		return nil, ErrNoStanza

@@ -12,18 +12,18 @@ import (
 const header = `<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' xmlns:h='urn:h'>`
 
 // frame is the element x as it comes out of a client's stream.
-func frame(t testing.TB, x string) stream.Frame {
+func frame(t testing.TB, x string) *stream.Frame {
 	t.Helper()
 	f := stream.New(stream.Limits{})
-	_, n, err := f.Next([]byte(header))
+	_, n, err := next(f, []byte(header))
 	if err != nil || n != len(header) {
 		t.Fatalf("header: %d, %v", n, err)
 	}
-	fr, n, err := f.Next([]byte(x))
+	fr, n, err := next(f, []byte(x))
 	if err != nil || fr.Kind != stream.Element || n != len(x) {
 		t.Fatalf("%s: %v, %d, %v", x, fr.Kind, n, err)
 	}
-	return fr
+	return &fr
 }
 
 var romeo = xmpp.MustParse("romeo@localhost/orchard")
@@ -81,14 +81,14 @@ func TestReadStanzaRefuses(t *testing.T) {
 func TestStanzaOutlivesItsBuffer(t *testing.T) {
 	in := []byte(`<message to='juliet@localhost/balcony' id='x1' type='chat'><body>hello</body></message>`)
 	f := stream.New(stream.Limits{})
-	if _, _, err := f.Next([]byte(header)); err != nil {
+	if _, _, err := next(f, []byte(header)); err != nil {
 		t.Fatal(err)
 	}
-	fr, _, err := f.Next(in)
+	fr, _, err := next(f, in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := xmpp.ReadStanza(fr, romeo, "")
+	st, err := xmpp.ReadStanza(&fr, romeo, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,4 +174,10 @@ func BenchmarkReadStanza(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// next is the framer's Next, for who wants a frame of his own.
+func next(f *stream.Framer, b []byte) (fr stream.Frame, n int, err error) {
+	n, err = f.Next(b, &fr)
+	return fr, n, err
 }

@@ -18,7 +18,7 @@ func drink(b *testing.B, f *stream.Framer, mix []byte) {
 	elements := 0
 	start, end := 0, 0
 	for {
-		fr, n, err := f.Next(mix[start:end])
+		fr, n, err := next(f, mix[start:end])
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func drink(b *testing.B, f *stream.Framer, mix []byte) {
 func opened(tb testing.TB) *stream.Framer {
 	f := stream.New(stream.Limits{Size: 1 << 18, Depth: 64, Attrs: 64, Elements: 4096})
 	for h := []byte(header); len(h) > 0; {
-		_, n, err := f.Next(h)
+		_, n, err := next(f, h)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func BenchmarkStanza(b *testing.B) {
 			b.SetBytes(int64(len(st)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if fr, _, err := f.Next(st); err != nil || fr.Kind != stream.Element {
+				if fr, _, err := next(f, st); err != nil || fr.Kind != stream.Element {
 					b.Fatal(fr.Kind, err)
 				}
 			}
@@ -105,10 +105,10 @@ func BenchmarkOneByOne(b *testing.B) {
 	b.SetBytes(int64(len(st)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if fr, _, err := f.Next(st); err != nil || fr.Kind != stream.Element {
+		if fr, _, err := next(f, st); err != nil || fr.Kind != stream.Element {
 			b.Fatal(fr.Kind, err)
 		}
-		if fr, _, err := f.Next(nil); err != nil || fr.Kind != stream.Need {
+		if fr, _, err := next(f, nil); err != nil || fr.Kind != stream.Need {
 			b.Fatal(fr.Kind, err)
 		}
 	}
@@ -121,7 +121,7 @@ func BenchmarkDrip(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range len(st) + 1 {
-			if _, _, err := f.Next(st[:i]); err != nil {
+			if _, _, err := next(f, st[:i]); err != nil {
 				b.Fatal(err)
 			}
 		}

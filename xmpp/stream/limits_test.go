@@ -125,12 +125,12 @@ func TestWhatWasReadIsNotReadAgain(t *testing.T) {
 					b[j] = 0
 				}
 			}
-			fr, _, err := f.Next(b[:i])
+			fr, _, err := next(f, b[:i])
 			if err != nil || fr.Kind != stream.Need {
 				t.Fatalf("%.20s… at %d: %v, %v", in, i, fr.Kind, err)
 			}
 		}
-		if fr, n, err := f.Next(b); err != nil || n != len(b) || fr.Kind != stream.Element {
+		if fr, n, err := next(f, b); err != nil || n != len(b) || fr.Kind != stream.Element {
 			t.Errorf("%.20s…: %v, %d, %v", in, fr.Kind, n, err)
 		}
 	}

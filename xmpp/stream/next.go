@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Next finds the next frame. b starts at the first byte not yet consumed; n is
+// Next finds the next frame and writes it to fr. b starts at the first byte not yet consumed; n is
 // how many bytes are consumed now. On Need nothing is: the caller appends to
 // b, which may move in memory, and calls again with the same start; what was
 // read once is not read again. White space between elements and an XML
@@ -15,15 +15,17 @@ import (
 // An error is always an *Error. The stream is over then, and every further
 // call returns it again. Between elements a Framer holds no working memory
 // once it has answered Need.
-func (f *Framer) Next(b []byte) (fr Frame, n int, err error) {
+func (f *Framer) Next(b []byte, fr *Frame) (n int, err error) {
+	*fr = Frame{}
 	if f.err == nil {
-		n, f.err = f.next(b, &fr)
+		n, f.err = f.next(b, fr)
 	}
 	if f.err != nil {
 		f.drop()
-		return Frame{}, 0, f.err
+		*fr = Frame{}
+		return 0, f.err
 	}
-	return fr, n, nil
+	return n, nil
 }
 
 // next does the work of Next; it fills in a frame that is empty.

@@ -54,18 +54,18 @@ func TestAnySplitGivesTheSame(t *testing.T) {
 func TestEveryStanzaAtEverySplit(t *testing.T) {
 	for _, st := range stanzas {
 		f := opened(t)
-		whole, n, err := f.Next([]byte(st))
+		whole, n, err := next(f, []byte(st))
 		if err != nil || n != len(st) {
 			t.Fatalf("%s: %d, %v", st, n, err)
 		}
 		want := show(whole)
 		for i := range st {
 			part := []byte(st[:i])
-			if fr, n, err := f.Next(part); err != nil || n != 0 || fr.Kind != stream.Need {
+			if fr, n, err := next(f, part); err != nil || n != 0 || fr.Kind != stream.Need {
 				t.Fatalf("%s: %v, %d, %v", part, fr.Kind, n, err)
 			}
 			clear(part) // the buffer may be used for something else
-			fr, n, err := f.Next([]byte(st))
+			fr, n, err := next(f, []byte(st))
 			if err != nil || n != len(st) || show(fr) != want {
 				t.Fatalf("split at %d: %s, %v", i, show(fr), err)
 			}
@@ -77,7 +77,7 @@ func TestStanzasComeOutAsTheyWentIn(t *testing.T) {
 	f := opened(t)
 	var got []string
 	for b := []byte(strings.Join(stanzas, "")); len(b) > 0; {
-		fr, n, err := f.Next(b)
+		fr, n, err := next(f, b)
 		if err != nil {
 			t.Fatal(err)
 		}
