@@ -90,7 +90,7 @@ func (s *socket) poll() bool {
 func (s *socket) tryRead(fd uintptr) bool {
 	b := getBuffer()
 	for {
-		n, err := syscall.Read(int(fd), b.data[:])
+		n, err := read(fd, b.data[:])
 		switch {
 		case err == syscall.EINTR:
 			continue
@@ -207,7 +207,7 @@ func (s *socket) write(p []byte) error {
 // is not for the caller's goroutine.
 func (s *socket) tryWrite(fd uintptr) bool {
 	for s.wn < len(s.wb) {
-		n, err := syscall.Write(int(fd), s.wb[s.wn:])
+		n, err := write(fd, s.wb[s.wn:])
 		switch {
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:
