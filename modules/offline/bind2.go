@@ -29,7 +29,7 @@ func (m *offline) bound(ctx context.Context, a sm.Answers, b sm.Binding) (sm.Ans
 			}
 		}
 		if err == nil && len(there) > 0 {
-			_, err = m.store.delete(ctx, user, there)
+			err = m.store.remove(ctx, user, there)
 			m.counts.changed(user)
 		}
 		if err != nil {

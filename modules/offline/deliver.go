@@ -204,8 +204,7 @@ func (m *offline) handPage(ctx context.Context, s *sm.Session, page []message) e
 		return nil // who knows what arrived: it comes again
 	}
 	// Also when the client or the module is about to go: they were handed over.
-	_, err := m.store.delete(context.WithoutCancel(ctx), s.JID.Bare(), done)
-	return err
+	return m.store.remove(context.WithoutCancel(ctx), s.JID.Bare(), done)
 }
 
 // over reports whether the session has ended.

@@ -118,7 +118,7 @@ func (m *offline) forget(user xmpp.JID, seqs []int64) {
 	l := m.locks.of(user)
 	l.Lock()
 	defer l.Unlock()
-	_, err := m.store.delete(context.WithoutCancel(m.ctx), user, seqs)
+	err := m.store.remove(context.WithoutCancel(m.ctx), user, seqs)
 	m.counts.changed(user)
 	if err != nil {
 		m.host.Log.Error("messages were acknowledged but not deleted: they will come again", "user", user.String(), "error", err)

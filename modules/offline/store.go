@@ -124,29 +124,65 @@ func (s store) delete(ctx context.Context, user xmpp.JID, seqs []int64) (n int64
 	return n, err
 }
 
+// removing is how long remove waits. With the database away they come again.
+const removing = 10 * time.Second
+
+// remove is delete in one transaction with whatever else is to be written: of many who
+// come at the same time, each needs none of his own.
+func (s store) remove(ctx context.Context, user xmpp.JID, seqs []int64) error {
+	var ticket *storage.Ticket
+	err := error(storage.ErrFull)
+	if !s.Busy() {
+		ticket, err = s.QueueAll(deletions(user, seqs)...)
+	}
+	if errors.Is(err, storage.ErrFull) { // what is written behind so much else comes too late
+		_, err = s.delete(ctx, user, seqs)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, removing)
+	defer cancel()
+	return ticket.Wait(ctx)
+}
+
+// deleteIn is delete within a transaction.
+func (s store) deleteIn(ctx context.Context, tx *storage.Tx, user xmpp.JID, seqs []int64) (n int64, err error) {
+	for _, d := range deletions(user, seqs) {
+		some, err := tx.Exec(ctx, d.Query, d.Args...)
+		if err != nil {
+			return n, err
+		}
+		n += some
+	}
+	return n, nil
+}
+
 // together is how many messages one statement deletes. There are two texts of it,
 // so that databases need not prepare one for every number of messages.
 const together = 16
 
-var deleteTogether = `DELETE FROM spool WHERE {host} AND username = ? AND seq IN (?` + strings.Repeat(", ?", together-1) + `)`
+var (
+	deleteTogether = `DELETE FROM spool WHERE {host} AND username = ? AND seq IN (?` + strings.Repeat(", ?", together-1) + `)`
+	deleteOne      = `DELETE FROM spool WHERE {host} AND username = ? AND seq = ?`
+)
 
-// deleteIn is delete within a transaction.
-func (s store) deleteIn(ctx context.Context, tx *storage.Tx, user xmpp.JID, seqs []int64) (n int64, err error) {
-	for len(seqs) > 0 && err == nil {
-		var some int64
-		if len(seqs) == 1 {
-			some, err = tx.Exec(ctx, `DELETE FROM spool WHERE {host} AND username = ? AND seq = ?`, user.Local(), seqs[0])
-			return n + some, err
-		}
+// deletions are the statements that delete those messages of user.
+func deletions(user xmpp.JID, seqs []int64) (all []storage.Statement) {
+	for len(seqs) > 1 {
 		list := seqs[:min(together, len(seqs))]
 		args := append(make([]any, 0, together+1), user.Local())
 		for i := range together {
 			args = append(args, list[min(i, len(list)-1)]) // the last one fills the rest
 		}
-		some, err = tx.Exec(ctx, deleteTogether, args...)
-		n, seqs = n+some, seqs[len(list):]
+		all = append(all, storage.Statement{Query: deleteTogether, Args: args})
+		seqs = seqs[len(list):]
 	}
-	return n, err
+	if len(seqs) == 1 {
+		all = append(all, storage.Statement{Query: deleteOne, Args: []any{user.Local(), seqs[0]}})
+	}
+	return all
 }
 
 // beyond is the number of the newest message of user that is not among his last limit
@@ -213,7 +249,7 @@ func (s store) unmark(ctx context.Context, tx *storage.Tx, user xmpp.JID, w mess
 	next := placeless(w.stanza, user)
 	switch r := known[p]; {
 	case p == 0 || there[p]:
-		_, err := tx.Exec(ctx, `DELETE FROM spool WHERE {host} AND username = ? AND seq = ?`, user.Local(), w.seq)
+		_, err := tx.Exec(ctx, deleteOne, user.Local(), w.seq)
 		return err
 	case r != nil:
 		next, there[p] = r, true
