@@ -79,29 +79,53 @@ func reading(name string) uint64 {
 }
 
 // A server of a few users has a heap of a few megabytes. Collected each time that
-// it has doubled, it would be collected twenty times a second while they log in.
+// it has doubled, it would be collected twenty times a second while they chat.
 const (
-	memorySpare   = 8 << 20 // bytes that may be allocated between two collections
-	fewest        = 100     // how much the heap grows between them, in percent: Go's own
-	most          = 400
-	memoryUnequal = 10 // percent that are not worth stopping everybody for
+	memorySpare   = 8 << 20     // bytes that may be allocated between two collections,
+	memoryMost    = 32 << 20    // and where they would come too often
+	memoryOften   = time.Second // which is one after less than that
+	memoryFewest  = 100         // how much the heap grows between them, in percent: Go's own
+	memoryUnequal = 10          // percent that are not worth stopping everybody for
 )
 
-// collectRarely lets the heap grow by memorySpare where it would be collected
-// sooner, until ctx ends. It looks again after each collection. An operator who
-// has set GOGC knows better.
+// A collector says how much may be allocated until the next collection.
+type collector struct {
+	spare, live uint64 // bytes
+	at          time.Time
+}
+
+// percent is how much the heap may grow, in percent, when a collection has found that
+// so many bytes are live. It is twice as much as before where the last collection was a
+// moment ago, unless a good part of what was allocated has stayed: what comes to stay, a
+// session, among much garbage leaves the heap in pieces.
+func (c *collector) percent(live uint64, now time.Time) int {
+	switch {
+	case live > c.live+c.spare/16:
+		c.spare = memorySpare
+	case now.Sub(c.at) < memoryOften:
+		c.spare = min(2*c.spare, memoryMost)
+	case now.Sub(c.at) > 4*memoryOften:
+		c.spare = max(c.spare/2, memorySpare)
+	}
+	c.live, c.at = live, now
+	return int(max(c.spare*100/max(live, 1<<20), memoryFewest))
+}
+
+// collectRarely lets the heap grow where it would be collected too often, until ctx
+// ends. It looks again after each collection. An operator who has set GOGC knows better.
 func collectRarely(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	now := fewest
+	c := collector{spare: memorySpare}
+	now := memoryFewest
 	var look func()
 	look = func() {
-		want := int(min(max(memorySpare*100/max(reading(live), 1), fewest), most))
+		want := c.percent(reading(live), time.Now())
 		if ctx.Err() != nil {
-			want = fewest
+			want = memoryFewest
 		}
-		if diff := want - now; diff > memoryUnequal || diff < -memoryUnequal || want == fewest && now != fewest {
+		if diff := want - now; diff > memoryUnequal || diff < -memoryUnequal || want == memoryFewest && now != memoryFewest {
 			debug.SetGCPercent(want)
 			now = want
 		}

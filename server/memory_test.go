@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 )
 
 // TestCollectRarely also looks at the end: a server that has stopped leaves the
@@ -25,21 +26,21 @@ func TestCollectRarely(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	collectRarely(ctx)
-	grows := func() bool { // by memorySpare, or what is left of other tests alone is more
-		want, p := int(min(max(memorySpare*100/max(reading(live), 1), fewest), most)), percent()
-		return p-want <= memoryUnequal && want-p <= memoryUnequal
+	grows := func() bool { // by memorySpare at least, or what is left of other tests alone is more
+		p, live := percent(), max(reading(live), 1<<20)
+		return p >= int(max(memorySpare*100/live, memoryFewest))-memoryUnequal && p <= int(memoryMost*100/live)+memoryUnequal
 	}
 	eventually(t, "a heap grows as it should between collections", func() bool { runtime.GC(); return grows() })
 	big := make([]*[1 << 20]byte, 40)
 	for i := range big {
 		big[i] = new([1 << 20]byte)
 	}
-	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() == fewest })
+	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() == memoryFewest })
 	runtime.KeepAlive(big)
 	big = nil
-	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() > fewest && grows() })
+	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() > memoryFewest && grows() })
 	stop()
-	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() == fewest })
+	eventually(t, "a collection changes how much the heap may grow", func() bool { runtime.GC(); return percent() == memoryFewest })
 }
 
 func TestCollectAsTheOperatorSays(t *testing.T) {
@@ -48,5 +49,36 @@ func TestCollectAsTheOperatorSays(t *testing.T) {
 	collectRarely(t.Context())
 	if p := debug.SetGCPercent(50); p != 50 {
 		t.Errorf("GOGC=50 has become %d", p)
+	}
+}
+
+func TestCollector(t *testing.T) {
+	const mb = 1 << 20
+	now := time.Now()
+	c := collector{spare: memorySpare}
+	for i, tt := range []struct {
+		after time.Duration // since the last collection
+		live  uint64
+		spare uint64 // megabytes, then
+	}{
+		{time.Minute, 10 * mb, 8},
+		{time.Second / 10, 10 * mb, 16},    // too often
+		{time.Second / 10, 10*mb + 1, 32},  // still
+		{time.Second / 10, 10 * mb, 32},    // there is an end
+		{2 * time.Second, 10 * mb, 32},     // as it should be
+		{time.Second / 10, 13 * mb, 8},     // sessions have come
+		{time.Second / 10, 13 * mb, 16},    // and stay
+		{time.Minute, 13 * mb, 8},          // nothing happens
+		{time.Minute, 13 * mb, 8},          // and nothing
+		{time.Second / 10, 200 * mb, 8},    // many sessions: Go's own rule
+		{time.Second / 10, 200*mb + 1, 16}, // which is the lesser
+		{time.Second / 10, mb / 1000, 32},  // nobody is left
+		{time.Second / 10, 300 * mb, 8},    // all come at once
+	} {
+		now = now.Add(tt.after)
+		want := int(max(tt.spare*mb*100/max(tt.live, mb), 100))
+		if got := c.percent(tt.live, now); got != want {
+			t.Errorf("%d: %d %%, want %d", i, got, want)
+		}
 	}
 }
