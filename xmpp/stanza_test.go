@@ -181,3 +181,25 @@ func next(f *stream.Framer, b []byte) (fr stream.Frame, n int, err error) {
 	n, err = f.Next(b, &fr)
 	return fr, n, err
 }
+
+// Alone, a stanza is the same text whether it is written as one or as an element.
+func TestStanzaAlone(t *testing.T) {
+	for _, x := range []string{
+		`<presence/>`,
+		`<message to='juliet@localhost' type='chat' id='a&amp;b'><body>hi</body></message>`,
+		`<message xmlns:x='urn:x' x:a="1'2" to='juliet@localhost'><x:b/></message>`,
+		`<iq type='get' id='1'><h:q/><q xmlns='urn:q'/></iq>`,
+	} {
+		st, err := xmpp.ReadStanza(frame(t, x), romeo, "en")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := st.XML(), st.Element().XML(); got != want {
+			t.Errorf("%s:\n%s\nas an element\n%s", x, got, want)
+		}
+		again, err := xmpp.ParseXML([]byte(st.XML()))
+		if err != nil || again.XML() != st.XML() {
+			t.Errorf("%s: read again %s, %v", st.XML(), again, err)
+		}
+	}
+}
