@@ -147,7 +147,7 @@ pid=$!
 read -r keep
 kill -INT $pid
 wait $pid
-[ -n "$keep" ] || rm -rf "$dir"`
+[ -n "$keep" ] || rm -rf "$dir" 2>/dev/null || :`
 
 // Resume starts a server again that was stopped with Pause.
 func (p *Private) Resume() error {
@@ -196,7 +196,9 @@ func (p *Private) Pause() error {
 
 // Stop ends the server and removes its files.
 func (p *Private) Stop() error {
-	return errors.Join(p.life.Close(), p.shell.Wait())
+	err := errors.Join(p.life.Close(), p.shell.Wait())
+	// The server's user may not remove what lies in a directory of ours.
+	return errors.Join(err, os.RemoveAll(p.dir))
 }
 
 // PID is the server's first process, whose children do the work.
