@@ -32,30 +32,49 @@ func (s *Server) giveBack(ctx context.Context) {
 	t := time.NewTicker(memoryInterval)
 	defer t.Stop()
 	collectRarely(ctx)
-	before, passes := reading(allocated), memoryPasses
-	given := before
+	now := reading(allocated)
+	q := quiet{now, now, memoryPasses}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		now := reading(allocated)
-		if now-given > max(memoryWorth, reading(live)/4) {
-			passes = memoryPasses
+		give, first := q.look(reading(allocated), reading(live))
+		if !give {
+			continue
 		}
-		if passes > 0 && now-before <= memoryRest {
-			if passes == memoryPasses {
-				s.trim()
-			}
-			passes--
-			debug.FreeOSMemory()
-			now = reading(allocated)
-			given = now
+		if first {
+			s.trim()
 		}
-		before = now
+		debug.FreeOSMemory()
+		q.gave(reading(allocated))
 	}
 }
+
+// quiet knows when memory is to be given back.
+type quiet struct {
+	before, given uint64 // what had been allocated when it was last looked, and given back, in bytes
+	passes        int    // collections that are still to follow
+}
+
+// look reports whether memory is to be given back now, and whether for the first time
+// after a busy time, when now bytes have been allocated in all and so many are live.
+func (q *quiet) look(now, live uint64) (give, first bool) {
+	if now-q.given > max(memoryWorth, live/4) {
+		q.passes = memoryPasses
+	}
+	rests := now-q.before <= memoryRest
+	q.before = now
+	if !rests || q.passes == 0 {
+		return false, false
+	}
+	q.passes--
+	return true, q.passes == memoryPasses-1
+}
+
+// gave says that it was, which allocates, too.
+func (q *quiet) gave(now uint64) { q.before, q.given = now, now }
 
 // trim has connections at rest hold less.
 func (s *Server) trim() {

@@ -82,3 +82,45 @@ func TestCollector(t *testing.T) {
 		}
 	}
 }
+
+func TestQuiet(t *testing.T) {
+	const kb, mb = 1 << 10, 1 << 20
+	now := uint64(100 * mb)
+	q := quiet{now, now, memoryPasses}
+	look := func(what string, more, live uint64, give, first bool) {
+		t.Helper()
+		now += more
+		g, f := q.look(now, live)
+		if g != give || f != first {
+			t.Errorf("%s: given %v, first %v", what, g, f)
+		}
+		if g {
+			now += 50 * kb
+			q.gave(now)
+		}
+	}
+	look("it has started", 0, mb, true, true)
+	look("a second time", 100*kb, mb, true, false)
+	look("people come", 40*mb, 9*mb, false, false)
+	look("some more", mb, 9*mb, false, false)
+	look("all are there", 100*kb, 9*mb, true, true)
+	look("again", 0, 9*mb, true, false)
+	look("a few messages", 300*kb, 9*mb, false, false)
+	look("the last time", 0, 9*mb, true, false)
+	look("nothing", 10*kb, 9*mb, false, false)
+	for range 1000 {
+		look("chat all day", 2*mb, 9*mb, false, false)
+	}
+	look("night", 0, 9*mb, true, true)
+	look("", 0, 9*mb, true, false)
+	look("", 0, 9*mb, true, false)
+	for range 10 {
+		look("little", 200*kb, 9*mb, false, false)
+	}
+	look("but for long", 400*kb, 9*mb, false, false)
+	look("is worth it", 0, 9*mb, true, true)
+	look("where many are there it is not", 0, 900*mb, true, false)
+	look("", 0, 900*mb, true, false)
+	look("", 50*mb, 900*mb, false, false)
+	look("", 0, 900*mb, false, false)
+}

@@ -35,6 +35,7 @@ modules:
 // to copy them: among many sessions, of which each says little, it cost a third more.
 func TestMessageFitsASmallStack(t *testing.T) {
 	const clients = 100
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // each processor has stacks that nobody uses
 	r := up(t, chatty)
 	var all []*wire
 	for i := range clients {
