@@ -80,13 +80,13 @@ func (db *DB) QueueWith(jobs []Job, statements ...Statement) (*Ticket, error) {
 		for i, j := range jobs {
 			list[i] = boundJob{j, db.host, now}
 		}
-		t, err = db.queue(statements, list)
+		t, err = db.queue(statements, list, false)
 	} else {
 		statements = statements[:len(statements):len(statements)]
 		for _, j := range jobs {
 			statements = append(statements, Statement{insertJob, []any{j.Queue, j.Key, j.Group, j.Data, now}})
 		}
-		t, err = db.queue(statements, nil)
+		t, err = db.queue(statements, nil, false)
 	}
 	if err != nil {
 		return nil, err

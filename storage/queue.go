@@ -11,6 +11,7 @@ import (
 const (
 	batchTickets = 64                   // a transaction holds at most so many
 	batchLinger  = 2 * time.Millisecond // and waits so long for more
+	lazyMost     = time.Second          // a lazy ticket waits so long for one that is not
 	maxQueued    = 1 << 15              // tickets
 	maxBytes     = 64 << 20             // of their arguments
 )
@@ -27,8 +28,12 @@ type queue struct {
 
 	mu      sync.Mutex
 	waiting []*Ticket
-	size    int // bytes waiting or being committed
-	count   int // tickets waiting or being committed
+	urgent  int         // how many of them are not lazy
+	timer   *time.Timer // runs while there are lazy ones and nobody else
+	late    bool        // it is over
+	last    *Ticket     // the newest
+	size    int         // bytes waiting or being committed
+	count   int         // tickets waiting or being committed
 	closed  bool
 }
 
@@ -47,16 +52,23 @@ func (db *DB) Queue(query string, args ...any) (*Ticket, error) {
 	return db.QueueAll(Statement{query, args})
 }
 
+// QueueLazily is Queue for what nobody waits for, and what a crash may lose: it is
+// committed together with what is queued next, a second later at most. Should the
+// database be closed before, it is committed then.
+func (db *DB) QueueLazily(query string, args ...any) (*Ticket, error) {
+	return db.queue([]Statement{{query, args}}, nil, true)
+}
+
 // QueueAll is Queue for statements that must happen altogether or not at all.
 // The arguments must not be changed afterwards.
 func (db *DB) QueueAll(statements ...Statement) (*Ticket, error) {
-	return db.queue(statements, nil)
+	return db.queue(statements, nil, false)
 }
 
 // queue queues statements, and jobs that are written behind all statements of the
 // transaction.
-func (db *DB) queue(statements []Statement, jobs []boundJob) (*Ticket, error) {
-	t := &Ticket{jobs: jobs, statements: make([]bound, 0, len(statements))}
+func (db *DB) queue(statements []Statement, jobs []boundJob, lazy bool) (*Ticket, error) {
+	t := &Ticket{lazy: lazy, jobs: jobs, statements: make([]bound, 0, len(statements))}
 	for _, s := range statements {
 		q, args, err := db.bind(s.Query, s.Args)
 		if err != nil {
@@ -72,6 +84,26 @@ func (db *DB) queue(statements []Statement, jobs []boundJob) (*Ticket, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// Flush waits until nothing that was queued before is on its way any more, lazy or not,
+// whatever became of it. It returns the context's error if that ends first.
+func (db *DB) Flush(ctx context.Context) error {
+	q := db.base.queue
+	q.mu.Lock()
+	t := q.last
+	q.late = len(q.waiting) > 0
+	q.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	q.poke()
+	select {
+	case <-t.Done():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Queued is how many tickets of this database wait for their commit.
@@ -117,15 +149,31 @@ func (q *queue) add(t *Ticket) error {
 		return ErrFull
 	}
 	q.waiting = append(q.waiting, t)
+	q.last = t
 	q.count++
 	q.size += t.size
 	// The first starts the wait for more, the 64th ends it.
-	signal := len(q.waiting) == 1 || len(q.waiting) == batchTickets
+	signal := len(q.waiting) == batchTickets
+	switch {
+	case !t.lazy:
+		q.urgent++
+		signal = signal || q.urgent == 1
+	case q.timer == nil && !q.late:
+		q.timer = time.AfterFunc(lazyMost, q.overdue)
+	}
 	q.mu.Unlock()
 	if signal {
 		q.poke()
 	}
 	return nil
+}
+
+// overdue ends the time of lazy tickets.
+func (q *queue) overdue() {
+	q.mu.Lock()
+	q.timer, q.late = nil, len(q.waiting) > 0
+	q.mu.Unlock()
+	q.poke()
 }
 
 func (q *queue) poke() {
@@ -154,10 +202,15 @@ func (q *queue) run() {
 	}
 }
 
+// look is how many are to be committed.
 func (q *queue) look() (n int, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waiting), q.closed
+	n = len(q.waiting)
+	if q.urgent == 0 && !q.late && !q.closed && n < batchTickets {
+		n = 0
+	}
+	return n, q.closed
 }
 
 // linger waits for the batch to fill up, for a short while.
@@ -185,6 +238,18 @@ func (q *queue) take() []*Ticket {
 	rest := copy(q.waiting, q.waiting[n:])
 	clear(q.waiting[rest:])
 	q.waiting = q.waiting[:rest]
+	for _, t := range batch {
+		if !t.lazy {
+			q.urgent--
+		}
+	}
+	if rest == q.urgent { // no lazy ones are left
+		q.late = false
+		if q.timer != nil {
+			q.timer.Stop()
+			q.timer = nil
+		}
+	}
 	return batch
 }
 
@@ -273,7 +338,10 @@ func (q *queue) close(ctx context.Context) int {
 	q.mu.Lock()
 	lost := q.count
 	rest := q.waiting
-	q.waiting = nil
+	q.waiting, q.urgent = nil, 0
+	if q.timer != nil {
+		q.timer.Stop()
+	}
 	q.mu.Unlock()
 	q.giveUp()
 	<-q.gone

@@ -53,6 +53,70 @@ func TestQueueCommits(t *testing.T) {
 	})
 }
 
+// What may wait goes with what may not, in order, and else after a while or at the end.
+func TestLazyTickets(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		migrate(t, db)
+		lazily := func(user, word string) *storage.Ticket {
+			ticket, err := db.QueueLazily(set, user, word, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ticket
+		}
+		for i := range 300 {
+			before := lazily("a", fmt.Sprint(i))
+			with := queue(t, db, set, "a", "with", "")
+			behind := lazily("b", fmt.Sprint(i))
+			if err := with.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-before.Done():
+			default:
+				t.Fatal("what was queued behind it is committed, and it is not")
+			}
+			var word string
+			if err := db.Get(t.Context(), []any{&word}, `SELECT seconds FROM last WHERE {host} AND username = 'a'`); err != nil || word != "with" {
+				t.Fatalf("the last word is %q, %v", word, err)
+			}
+			if i%100 == 0 { // nobody else comes: it goes by itself
+				if err := behind.Wait(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		var many []*storage.Ticket
+		for i := range 200 { // more than a transaction holds
+			many = append(many, lazily("c", fmt.Sprint(i)))
+		}
+		for _, ticket := range many {
+			if err := ticket.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var word string
+		if err := db.Get(t.Context(), []any{&word}, `SELECT seconds FROM last WHERE {host} AND username = 'c'`); err != nil || word != "199" {
+			t.Errorf("the last word is %q, %v", word, err)
+		}
+		for i := range 100 {
+			lazily("d", fmt.Sprint(i))
+			if err := db.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Get(t.Context(), []any{&word}, `SELECT seconds FROM last WHERE {host} AND username = 'd'`); err != nil || word != fmt.Sprint(i) {
+				t.Fatalf("the last word is %q, %v", word, err)
+			}
+		}
+		lazily("e", "0")
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := db.Flush(over); err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
 // TestFailingRowsHarmNobody queues rows of which some cannot be stored, for
 // reasons that show at different times: at the row, at the commit, before
 // anything is sent.
@@ -250,6 +314,11 @@ func TestCloseDrainsTheQueue(t *testing.T) {
 			for i := range 500 {
 				tickets = append(tickets, queue(t, db, insert, fmt.Sprint(i), "0", ""))
 			}
+			lazy, err := db.QueueLazily(insert, "lazy", "0", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tickets = append(tickets, lazy)
 			if err := s.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -266,8 +335,8 @@ func TestCloseDrainsTheQueue(t *testing.T) {
 			if _, err := db.Queue(insert, "late", "0", ""); !errors.Is(err, storage.ErrClosed) {
 				t.Errorf("queued on a closed database: %v", err)
 			}
-			if n := count(t, storagetest.Serve(t, map[string]storage.SQL{"localhost": o}).Host("localhost"), "last"); n != 500 {
-				t.Errorf("%d rows, want 500", n)
+			if n := count(t, storagetest.Serve(t, map[string]storage.SQL{"localhost": o}).Host("localhost"), "last"); n != 501 {
+				t.Errorf("%d rows, want 501", n)
 			}
 		})
 	}

@@ -23,6 +23,7 @@ type Ticket struct {
 	statements []bound
 	jobs       []boundJob
 	size       int
+	lazy       bool // may wait for others
 }
 
 // Settled is a ticket whose fate is known already, for stores that have nothing

@@ -164,12 +164,20 @@ func (m *module) unused(ctx context.Context, user xmpp.JID, since time.Time) (bo
 	if m.host.Rules.Allows("protect_old_users", local.Subject(user)) {
 		return false, nil
 	}
-	a, err := m.last(ctx, user)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) || err == nil && !a.seen.Before(since) {
+	old := func(a activity, err error) (bool, error) {
+		if errors.Is(err, storage.ErrNotFound) {
+			return true, nil
+		}
+		return err == nil && a.seen.Before(since), err
+	}
+	if ok, err := old(m.last(ctx, user)); !ok {
 		return false, err
 	}
 	// Who is there now on whichever node is not away; if that cannot be told
 	// nobody is removed.
 	here, err := m.host.Sessions.Fresh(user)
-	return err == nil && len(here) == 0, err
+	if err != nil || len(here) > 0 {
+		return false, err
+	}
+	return old(m.left(ctx, user)) // he may have been there a moment ago
 }

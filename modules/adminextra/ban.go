@@ -80,7 +80,7 @@ func (m *module) ban(ctx context.Context, in banArgs) (admin.Rescode, error) {
 		return alreadyBanned, err
 	}
 	x := ban{Reason: clean(in.Reason), Date: time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")}
-	switch a, err := m.last(ctx, user); {
+	switch a, err := m.left(ctx, user); {
 	case len(m.host.Sessions.User(user)) > 0:
 		x.LastDate, x.LastReason = stamp(time.Now()), "ONLINE"
 	case err == nil:

@@ -138,6 +138,17 @@ type activity struct {
 	status string
 }
 
+// left is last for who may just have left, too: it waits for what is on its way to the
+// database.
+func (m *module) left(ctx context.Context, user xmpp.JID) (activity, error) {
+	for _, db := range m.seen {
+		if err := db.Flush(ctx); err != nil {
+			return activity{}, fmt.Errorf("wait for the last activity: %w", err)
+		}
+	}
+	return m.last(ctx, user)
+}
+
 // last is the latest activity of a user, storage.ErrNotFound if none is known.
 func (m *module) last(ctx context.Context, user xmpp.JID) (a activity, err error) {
 	found := false

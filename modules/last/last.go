@@ -160,8 +160,12 @@ func (m *last) remember(user xmpp.JID, a Activity) {
 	m.mu.Lock()
 	n := m.leaving[user].number + 1
 	m.leaving[user] = leave{a, n}
+	store := m.store.setLazily // get knows it meanwhile
+	if m.host.Hooks().Spreads() {
+		store = m.store.set // other nodes do not
+	}
 	// Queued under the lock, so that the last one is also stored last.
-	ticket, err := m.store.set(user, a)
+	ticket, err := store(user, a)
 	m.mu.Unlock()
 	if err != nil {
 		m.stored(user, n, err)

@@ -44,10 +44,16 @@ func (s store) get(ctx context.Context, user xmpp.JID) (a Activity, err error) {
 	return a, nil
 }
 
+const set = `INSERT INTO last ({server_host,} username, seconds, state) VALUES ({?host,} ?, ?, ?)
+	ON CONFLICT ({server_host,} username) DO UPDATE SET seconds = excluded.seconds, state = excluded.state`
+
 func (s store) set(user xmpp.JID, a Activity) (*storage.Ticket, error) {
-	return s.Queue(`INSERT INTO last ({server_host,} username, seconds, state) VALUES ({?host,} ?, ?, ?)
-		ON CONFLICT ({server_host,} username) DO UPDATE SET seconds = excluded.seconds, state = excluded.state`,
-		user.Local(), strconv.FormatInt(a.Seen.Unix(), 10), a.Status)
+	return s.Queue(set, user.Local(), strconv.FormatInt(a.Seen.Unix(), 10), a.Status)
+}
+
+// setLazily is set for who does not wait.
+func (s store) setLazily(user xmpp.JID, a Activity) (*storage.Ticket, error) {
+	return s.QueueLazily(set, user.Local(), strconv.FormatInt(a.Seen.Unix(), 10), a.Status)
 }
 
 func (s store) remove(user xmpp.JID) (*storage.Ticket, error) {
