@@ -57,6 +57,18 @@ func newGabberd(ctx context.Context, h *house) (server, error) {
 	return p, nil
 }
 
+// tokensToo is the module for tokens.
+const tokensToo = "  mod_auth_fast: {}\n"
+
+// newGabberdFast gives clients tokens.
+func newGabberdFast(ctx context.Context, h *house) (server, error) {
+	p, err := gabberdNode(ctx, h, "gabberd-fast", gabberdExtra{modules: tokensToo})
+	if err != nil {
+		return nil, err
+	}
+	return settled{p, ours, fasting, nil}, nil
+}
+
 // gabberdArchives is the module for the archive.
 const gabberdArchives = "  mod_mam: {default: always}\n"
 

@@ -29,6 +29,7 @@ type setting string
 // The settings of servers.
 const (
 	alone     setting = ""                   // nothing
+	fasting   setting = "fast"               // tokens to log in again
 	redisOne  setting = "redis"              // its sessions in Redis
 	redisTwo  setting = "redis-2"            // two nodes that share a Redis and a PostgreSQL
 	archiving setting = "archive"            // an archive of messages, kept as it does by default
@@ -40,7 +41,7 @@ const (
 
 // says is the setting for people.
 func (s setting) says() string {
-	return map[setting]string{redisOne: ", with its sessions in Redis", redisTwo: ", two nodes", archiving: ", with an archive", archivePG: ", with an archive in PostgreSQL",
+	return map[setting]string{fasting: ", with tokens", redisOne: ", with its sessions in Redis", redisTwo: ", two nodes", archiving: ", with an archive", archivePG: ", with an archive in PostgreSQL",
 		forwarding: ", forwarding", forwardPG: ", forwarding, with PostgreSQL"}[s]
 }
 
@@ -120,7 +121,13 @@ func plan(z size) []step {
 			})
 		}
 	}
-	return slices.Concat(steps, z.archived(), z.forwarded(), z.shared())
+	return slices.Concat(steps, []step{{
+		name: "login-fast", title: "login with a token (FAST)", on: fasting, tls: true, twice: true,
+		job: load.Job{Workload: "fast", First: z.ring, Sessions: z.logins},
+		rows: []row{
+			{"login with a token (FAST), TLS 1.3", "cpu_us", "µs", less},
+		},
+	}}, z.archived(), z.forwarded(), z.shared())
 }
 
 // grown are the steps that show whether a message costs more where there are more

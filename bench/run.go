@@ -34,6 +34,7 @@ type maker struct {
 func makers() []maker {
 	return []maker{
 		{ours, alone, newGabberd},
+		{ours, fasting, newGabberdFast},
 		{ours, archiving, newGabberdArchive},
 		{ours, archivePG, newGabberdPostgres},
 		{ours, forwarding, newGabberdForward},

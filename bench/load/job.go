@@ -80,6 +80,7 @@ func workloads() map[string]workload {
 		"register": {run: (*worker).register, summarize: summarizeLogins, unit: 1},
 		"befriend": {run: (*worker).befriend, summarize: func(*Result) {}, unit: 1, ring: true},
 		"login":    {run: (*worker).logins, summarize: summarizeLogins, unit: 1, relay: true},
+		"fast":     {run: (*worker).fastLogins, summarize: summarizeLogins, unit: 1},
 		"idle":     {run: (*worker).idle, summarize: summarizeIdle, unit: 2, memory: true, relay: true},
 		"chat":     {run: (*worker).chat, summarize: summarizeTraffic, unit: 2, relay: true},
 		"presence": {run: (*worker).presence, summarize: summarizeTraffic, unit: 1, ring: true},

@@ -77,14 +77,7 @@ func (w *worker) authenticate(s *session, features []byte) error {
 	if err != nil {
 		return err
 	}
-	if !is(e, "challenge") {
-		return fmt.Errorf("%w: %.200s", errRefused, e)
-	}
-	challenge, err := base64.StdEncoding.DecodeString(string(text(e, "challenge")))
-	if err != nil {
-		return fmt.Errorf("challenge: %w", err)
-	}
-	answer, err := x.answer(string(challenge), w.keys.salted(m+" "+s.user, w.password, x.hash))
+	answer, err := w.respond(x, m, s.user, e)
 	if err != nil {
 		return err
 	}
@@ -97,6 +90,18 @@ func (w *worker) authenticate(s *session, features []byte) error {
 		return fmt.Errorf("success: %w", err)
 	}
 	return x.finish(string(final))
+}
+
+// respond is the client's answer to the server's challenge.
+func (w *worker) respond(x *scram, mechanism, user string, e []byte) (string, error) {
+	if !is(e, "challenge") {
+		return "", fmt.Errorf("%w: %.200s", errRefused, e)
+	}
+	challenge, err := base64.StdEncoding.DecodeString(string(text(e, "challenge")))
+	if err != nil {
+		return "", fmt.Errorf("challenge: %w", err)
+	}
+	return x.answer(string(challenge), w.keys.salted(mechanism+" "+user, w.password, x.hash))
 }
 
 func auth(mechanism, first string) string {
@@ -122,11 +127,17 @@ func (w *worker) bind(s *session, a arrival) error {
 	if s.full = string(text(e, "jid")); s.full == "" {
 		return fmt.Errorf("bind: %.200s", e)
 	}
+	return w.arrive(s, a)
+}
+
+// arrive asks for the roster, and waits for it.
+func (w *worker) arrive(s *session, a arrival) error {
 	ask := "<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>"
 	if a == available {
 		ask += "<presence/>"
 	}
-	if e, err = s.reply("roster", ask); err != nil {
+	e, err := s.reply("roster", ask)
+	if err != nil {
 		return fmt.Errorf("roster: %w", err)
 	}
 	if failed(e) {
@@ -139,19 +150,7 @@ func (w *worker) bind(s *session, a arrival) error {
 // loginAll logs sessions in, several at once, and hands them to the loop. It
 // fails when one of them fails: without its user a workload measures nothing.
 func (w *worker) loginAll(all []*session, a arrival) error {
-	began := time.Now()
-	err := w.each(all, func(s *session, h *Histogram) error {
-		t := time.Now()
-		err := w.login(s, a)
-		h.Add(time.Since(t))
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	w.tally.LoginSeconds += time.Since(began).Seconds()
-	w.tally.Logins += uint64(len(all))
-	return nil
+	return w.timed(all, func(s *session) error { return w.login(s, a) })
 }
 
 // each works through sessions on several goroutines until one of them fails.
@@ -222,8 +221,7 @@ func (w *worker) register() error {
 // exist already, and logging in tells.
 func (w *worker) makeAccount(s *session) error {
 	refusal := w.apply(s)
-	s.close()
-	*s = session{number: s.number, user: s.user, bare: s.bare}
+	s.again()
 	if err := w.connect(s); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type session struct {
 	full   string
 
 	resource string // that it asks for; empty: load
+	token    string // with which it logs in again
 
 	wire *wire
 	tls  *tls.Conn // nil: not encrypted
