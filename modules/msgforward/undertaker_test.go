@@ -127,14 +127,20 @@ func TestPurgedSoonAfterStart(t *testing.T) {
 		s := newSink(t)
 		d := newDestination(s.URL)
 		keep(t, db, d, messages(50, 3)...)
-		w, stop := startWorker(t, db, d, nil)
-		await(t, "all are delivered", func() bool { return w.count.Figures().Delivered == 50 })
+		_, stop := startWorker(t, db, d, nil)
+		await(t, "all are delivered, and the database knows it", func() bool {
+			var n int64
+			if err := db.Get(t.Context(), []any{&n}, `SELECT COUNT(*) FROM gabberd_jobs WHERE state = ?`, int64(done)); err != nil {
+				t.Fatal(err)
+			}
+			return n == 50
+		})
 		stop()
 		if _, err := db.Exec(t.Context(), `UPDATE gabberd_jobs SET at = at - ?`, int64(time.Hour/time.Microsecond)); err != nil {
 			t.Fatal(err)
 		}
 		keep(t, db, d, chat(1000, 1))
-		w, stop = startWorker(t, db, d, nil)
+		w, stop := startWorker(t, db, d, nil)
 		left := func() (n int64) {
 			if err := db.Get(t.Context(), []any{&n}, `SELECT COUNT(*) FROM gabberd_jobs`); err != nil {
 				t.Fatal(err)
