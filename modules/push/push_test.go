@@ -327,6 +327,7 @@ func TestWhatWaitsForARefusalIsNotTold(t *testing.T) {
 		w.chat("m1", "x")
 		iq := w.app.told()[0]
 		w.chat("m2", "x")
+		synctest.Wait() // until it waits for the answer
 		w.app.set(nil, false)
 		w.Router.Route(t.Context(), iq.Bounce(xmpp.ItemNotFound))
 		if got := w.app.told(); len(got) != 0 {
