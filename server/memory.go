@@ -101,8 +101,8 @@ func reading(name string) uint64 {
 // it has doubled, it would be collected twenty times a second while they chat.
 const (
 	memorySpare   = 8 << 20     // bytes that may be allocated between two collections,
-	memoryMost    = 32 << 20    // and where they would come too often
-	memoryOften   = time.Second // which is one after less than that
+	memoryMost    = 32 << 20    // and at most where they would come too often,
+	memoryOften   = time.Second // less than this one behind the other
 	memoryFewest  = 100         // how much the heap grows between them, in percent: Go's own
 	memoryUnequal = 10          // percent that are not worth stopping everybody for
 )

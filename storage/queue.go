@@ -87,8 +87,11 @@ func (db *DB) queue(statements []Statement, jobs []boundJob, lazy bool) (*Ticket
 }
 
 // Flush waits until nothing that was queued before is on its way any more, lazy or not,
-// whatever became of it. It returns the context's error if that ends first.
+// whatever became of it. It waits as long as a query may take; then, and when the
+// context ends before, it returns an error.
 func (db *DB) Flush(ctx context.Context) error {
+	ctx, cancel := db.base.bound(ctx)
+	defer cancel()
 	q := db.base.queue
 	q.mu.Lock()
 	t := q.last
@@ -102,7 +105,7 @@ func (db *DB) Flush(ctx context.Context) error {
 	case <-t.Done():
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return db.base.failure(ctx, ctx.Err())
 	}
 }
 

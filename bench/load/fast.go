@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // tokens is the mechanism by which a token is proved, without channel binding.
@@ -28,20 +27,7 @@ func (w *worker) fastLogins() error {
 			return err
 		}
 	}
-	if err := w.phase("start"); err != nil {
-		return err
-	}
-	if err := w.timed(all, w.loginFast); err != nil {
-		return err
-	}
-	if err := w.phase("done"); err != nil {
-		return err
-	}
-	if err := w.attach(all); err != nil {
-		return err
-	}
-	w.loop.closeAll(all)
-	return nil
+	return w.measured(all, w.loginFast)
 }
 
 // again ends the session, so that its user can have another one.
@@ -141,21 +127,4 @@ func additional(success []byte, check func(string) error) error {
 		return fmt.Errorf("success: %w", err)
 	}
 	return check(string(data))
-}
-
-// timed logs all of them in, several at once, and measures it.
-func (w *worker) timed(all []*session, login func(*session) error) error {
-	began := time.Now()
-	err := w.each(all, func(s *session, h *Histogram) error {
-		t := time.Now()
-		err := login(s)
-		h.Add(time.Since(t))
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	w.tally.LoginSeconds += time.Since(began).Seconds()
-	w.tally.Logins += uint64(len(all))
-	return nil
 }

@@ -3,10 +3,15 @@ package load
 // logins logs users in, once each. They stay until all are there.
 func (w *worker) logins() error {
 	all := w.users(w.First, w.Sessions)
+	return w.measured(all, func(s *session) error { return w.login(s, available) })
+}
+
+// measured logs sessions in between the phases of a measurement, and ends them.
+func (w *worker) measured(all []*session, login func(*session) error) error {
 	if err := w.phase("start"); err != nil {
 		return err
 	}
-	if err := w.loginAll(all, available); err != nil {
+	if err := w.timed(all, login); err != nil {
 		return err
 	}
 	if err := w.phase("done"); err != nil {

@@ -153,6 +153,23 @@ func (w *worker) loginAll(all []*session, a arrival) error {
 	return w.timed(all, func(s *session) error { return w.login(s, a) })
 }
 
+// timed logs all of them in, several at once, and measures it.
+func (w *worker) timed(all []*session, login func(*session) error) error {
+	began := time.Now()
+	err := w.each(all, func(s *session, h *Histogram) error {
+		t := time.Now()
+		err := login(s)
+		h.Add(time.Since(t))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.tally.LoginSeconds += time.Since(began).Seconds()
+	w.tally.Logins += uint64(len(all))
+	return nil
+}
+
 // each works through sessions on several goroutines until one of them fails.
 // What they measure is added to the times of logins.
 func (w *worker) each(all []*session, do func(*session, *Histogram) error) error {

@@ -149,23 +149,25 @@ func (m *last) left(_ context.Context, l sm.Leaving) {
 	if _, removed := m.orphan.Get(l.Session); removed {
 		return
 	}
-	m.remember(l.Session.JID.Bare(), Activity{time.Now(), clip(l.Status)})
-}
-
-func (m *last) registered(_ context.Context, user xmpp.JID) {
-	m.remember(user, Activity{time.Now(), "Registered but didn't login"})
-}
-
-func (m *last) remember(user xmpp.JID, a Activity) {
-	m.mu.Lock()
-	n := m.leaving[user].number + 1
-	m.leaving[user] = leave{a, n}
 	store := m.store.setLazily // get knows it meanwhile
 	if m.host.Hooks().Spreads() {
 		store = m.store.set // other nodes do not
 	}
+	m.remember(l.Session.JID.Bare(), Activity{time.Now(), clip(l.Status)}, store)
+}
+
+func (m *last) registered(_ context.Context, user xmpp.JID) {
+	// Not lazily: whoever was never there counts as old (delete_old_users).
+	m.remember(user, Activity{time.Now(), "Registered but didn't login"}, m.store.set)
+}
+
+// remember queues an activity with one of the store's ways to set it.
+func (m *last) remember(user xmpp.JID, a Activity, set func(xmpp.JID, Activity) (*storage.Ticket, error)) {
+	m.mu.Lock()
+	n := m.leaving[user].number + 1
+	m.leaving[user] = leave{a, n}
 	// Queued under the lock, so that the last one is also stored last.
-	ticket, err := store(user, a)
+	ticket, err := set(user, a)
 	m.mu.Unlock()
 	if err != nil {
 		m.stored(user, n, err)
