@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	batchTickets = 64                   // a transaction holds at most so many
+	batchTickets = 128                  // a transaction holds at most so many
 	batchLinger  = 2 * time.Millisecond // and waits so long for more
 	lazyMost     = time.Second          // a lazy ticket waits so long for one that is not
 	maxQueued    = 1 << 15              // tickets
@@ -155,7 +155,7 @@ func (q *queue) add(t *Ticket) error {
 	q.last = t
 	q.count++
 	q.size += t.size
-	// The first starts the wait for more, the 64th ends it.
+	// The first starts the wait for more, a full batch ends it.
 	signal := len(q.waiting) == batchTickets
 	switch {
 	case !t.lazy:

@@ -27,6 +27,10 @@ type sqliteEngine struct {
 // busyTimeout is how long another program (sqlite3, a backup) may hold the lock.
 const busyTimeout = 10 * time.Second
 
+// walPages is how long the log becomes before it is written to the file: 16 MB. A page
+// that was changed often meanwhile is written there once.
+const walPages = "wal_autocheckpoint(4000)"
+
 func openSQLite(ctx context.Context, at place, o SQL) (engine, error) {
 	file, err := filepath.Abs(at.name)
 	if err != nil {
@@ -41,7 +45,7 @@ func openSQLite(ctx context.Context, at place, o SQL) (engine, error) {
 		return nil, fmt.Errorf("open %s: %w", at, err)
 	}
 	e := &sqliteEngine{file: file}
-	if e.writer.db, err = sql.Open("sqlite", dsn(file, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)")); err != nil {
+	if e.writer.db, err = sql.Open("sqlite", dsn(file, "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", walPages)); err != nil {
 		return nil, fmt.Errorf("open %s: %w", at, err)
 	}
 	e.writer.db.SetMaxOpenConns(1)

@@ -122,13 +122,14 @@ func (db *DB) Exec(ctx context.Context, query string, args ...any) (int64, error
 func (db *DB) Tx(ctx context.Context, f func(*Tx) error) error {
 	ctx, cancel := db.base.bound(ctx)
 	defer cancel()
-	const tries = 5
+	const tries = 10
+	// At once it would often meet the same transaction again, and lose again.
+	pause := delay{next: time.Millisecond, most: 100 * time.Millisecond}
 	for try := 1; ; try++ {
 		err := db.once(ctx, f)
-		if try < tries && db.base.engine.again(err) && ctx.Err() == nil {
-			continue
+		if try == tries || !db.base.engine.again(err) || pause.wait(ctx) != nil {
+			return err
 		}
-		return err
 	}
 }
 

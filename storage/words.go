@@ -44,20 +44,18 @@ func (w Words) apply(l *layout) error {
 // and not addresses and paths. Other punctuation it takes for that by itself.
 const separators = `.:/\-_@&+<~`
 
-// separating is a regular expression for texts with one of them before anything but
-// a space. To replace them takes about as long as to find the words, and without one
-// PostgreSQL finds the same words in a text as it is.
-const separating = `[.:/\\_@&+<~-]($|[^ ])`
-
-// expression is what PostgreSQL has in the index: the owner and the words.
+// expression is what PostgreSQL has in the index: the owner and the words. A text is
+// gone through once for each separator, which costs a tenth of translate().
 func (w Words) expression(f flavour) string {
 	owner := w.Owner
 	if f == multiHost {
 		owner = hostColumn + " || '/' || " + owner
 	}
-	text := fmt.Sprintf(`left(coalesce(%s, ''), %d)`, w.Column, maxIndexed)
-	return fmt.Sprintf(`(array_to_tsvector(ARRAY['u' || md5(%s)]) || to_tsvector('simple'::regconfig, CASE WHEN %s ~ '%s' THEN translate(%s, '%s', '%s') ELSE %s END))`,
-		owner, w.Column, separating, text, separators, strings.Repeat(" ", len(separators)), text)
+	text := fmt.Sprintf(`CASE WHEN octet_length(%[1]s) > %[2]d THEN left(%[1]s, %[2]d) ELSE coalesce(%[1]s, '') END`, w.Column, maxIndexed)
+	for _, c := range separators {
+		text = fmt.Sprintf(`replace(%s, E'%s', ' ')`, text, strings.ReplaceAll(string(c), `\`, `\\`))
+	}
+	return fmt.Sprintf(`(array_to_tsvector(ARRAY['u' || md5(%s)]) || to_tsvector('simple'::regconfig, %s))`, owner, text)
 }
 
 func (w Words) statement(d dialect, f flavour) string {

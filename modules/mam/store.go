@@ -34,14 +34,18 @@ var schema = []storage.Version{
 }
 
 // words finds messages by what is in them (XEP-0431).
-var words = storage.Words{Name: "gabberd_archive_words", Index: "gabberd_archive_text", Table: "archive", Owner: "username", Column: "txt"}
+var words = storage.Words{Name: "gabberd_archive_words", Index: "gabberd_archive_said", Table: "archive", Owner: "username", Column: "txt"}
 
 // byPeer has what was said with somebody in order. Without it all of that is read and
 // sorted for each page.
 var byPeer = storage.OwnIndex{Name: "gabberd_archive_bare_peer", Table: "archive", Columns: "server_host, username, bare_peer, timestamp"}
 
 // own is what we need besides.
-var own = []storage.Version{{byPeer}, {storage.NoIndex{Table: "archive", Columns: "server_host, username, bare_peer"}, storage.NoWords{Index: "gabberd_archive_words"}, words}}
+var own = []storage.Version{
+	{byPeer},
+	{storage.NoIndex{Table: "archive", Columns: "server_host, username, bare_peer"}, storage.NoWords{Index: "gabberd_archive_words"}},
+	{storage.NoWords{Index: "gabberd_archive_text"}, words},
+}
 
 // store keeps archives and preferences.
 type store struct{ *storage.DB }

@@ -358,7 +358,9 @@ func TestWordsBetweenPunctuation(t *testing.T) {
 		"a half-time <b>bold</b> &amp; x_y ~/home/file":   "half time bold amp x y home file",
 		"-5 +49 1.5 v2.0.1 12:30":                         "5 49 1 v2 0 12 30",
 		"plain, and (simple): \"quoted\" [here]; done!":   "plain simple quoted here done",
-		"end-": "end",
+		`C:\Users\me is a\b`:                              "C Users me a b",
+		"end-":                                            "end",
+		strings.Repeat("so long… ", 20_000):               "so long",
 	}
 	each(t, func(t *testing.T, s store) {
 		n := int64(0)
