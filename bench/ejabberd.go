@@ -56,6 +56,19 @@ func newEjabberd(_ context.Context, h *house) (server, error) {
 	return p, nil
 }
 
+// newEjabberdFast gives clients tokens; nil also when it is too old for that.
+func newEjabberdFast(ctx context.Context, h *house) (server, error) {
+	libs, err := ejabberdLibraries()
+	if err != nil || libs == "" || !ejabberdHas(ctx, h, libs, "mod_auth_fast") {
+		return nil, err
+	}
+	p, err := ejabberdNode(h, "ejabberd-fast", libs, ejabberdExtra{modules: tokensToo})
+	if err != nil {
+		return nil, err
+	}
+	return settled{p, "ejabberd", fasting, nil}, nil
+}
+
 // ejabberdArchives is the module for the archive.
 const ejabberdArchives = "  mod_mam: {default: always}\n"
 
@@ -108,7 +121,7 @@ func newEjabberdRedis(ctx context.Context, h *house) (server, error) {
 	})
 }
 
-// ejabberdHas says whether one of its libraries is installed.
+// ejabberdHas says whether it has a module, its own or one of a library.
 func ejabberdHas(ctx context.Context, h *house, libs, module string) bool {
 	ask := exec.CommandContext(ctx, "erl", "-noinput", "-eval", "case code:which("+module+") of non_existing -> halt(1); _ -> halt(0) end.")
 	ask.Env = append(os.Environ(), "HOME="+h.dir, "ERL_LIBS="+libs)

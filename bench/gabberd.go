@@ -57,7 +57,7 @@ func newGabberd(ctx context.Context, h *house) (server, error) {
 	return p, nil
 }
 
-// tokensToo is the module for tokens.
+// tokensToo is the module for tokens, of ejabberd, too.
 const tokensToo = "  mod_auth_fast: {}\n"
 
 // newGabberdFast gives clients tokens.

@@ -42,6 +42,7 @@ func makers() []maker {
 		{ours, redisOne, newGabberdRedis(1)},
 		{ours, redisTwo, newGabberdRedis(2)},
 		{"ejabberd", alone, newEjabberd},
+		{"ejabberd", fasting, newEjabberdFast},
 		{"ejabberd", archiving, newEjabberdArchive},
 		{"ejabberd", archivePG, newEjabberdPostgres},
 		{"ejabberd", redisOne, newEjabberdRedis},

@@ -18,6 +18,9 @@ const tokens = "HT-SHA-256-NONE"
 // roster has come.
 func (w *worker) fastLogins() error {
 	all := w.users(w.First, w.Sessions)
+	for _, s := range all {
+		s.named = true
+	}
 	for _, before := range []func(*session) error{w.fetchToken, w.loginFast} {
 		err := w.each(all, func(s *session, _ *Histogram) error {
 			defer s.again()
@@ -33,7 +36,7 @@ func (w *worker) fastLogins() error {
 // again ends the session, so that its user can have another one.
 func (s *session) again() {
 	s.close()
-	*s = session{number: s.number, user: s.user, bare: s.bare, token: s.token}
+	*s = session{number: s.number, user: s.user, bare: s.bare, token: s.token, named: s.named}
 }
 
 // agent is the same for a user each time.

@@ -20,6 +20,7 @@ type session struct {
 
 	resource string // that it asks for; empty: load
 	token    string // with which it logs in again
+	named    bool   // says who it is before it logs in: what ejabberd wants for SASL2
 
 	wire *wire
 	tls  *tls.Conn // nil: not encrypted
@@ -198,7 +199,11 @@ func (w *worker) encrypt(s *session) error {
 // stream opens a stream and returns what the server offers.
 func (w *worker) stream(s *session) ([]byte, error) {
 	s.scan.restart()
-	header, err := s.ask("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='" +
+	from := ""
+	if s.named {
+		from = "from='" + s.bare + "' "
+	}
+	header, err := s.ask("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' " + from + "to='" +
 		w.Target.Domain + "' version='1.0'>")
 	if err != nil {
 		return nil, fmt.Errorf("open stream: %w", err)
